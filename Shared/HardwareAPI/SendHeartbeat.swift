@@ -1,0 +1,40 @@
+import Primitives
+import RPC
+
+/// Tells that a CPU module is alive. Sent as a notification.
+public enum SendHeartbeat: RPCMethod {
+  public static let name = "hardware.heartbeat"
+  public static let summary = "Tells that a CPU module is alive. Sent as a notification."
+  public static let access = Access.service
+  public static let effect = Effect.idempotent
+
+  /// What `hardware.heartbeat` is told.
+  public struct Params: WireObject, Equatable {
+    /// The module.
+    public var module: ModuleID
+    /// The agent's.
+    public var incarnation: GenerationID
+    /// Grows by one with each.
+    public var sequence: Int64
+
+    public enum CodingKeys: CodingKey, CaseIterable {
+      case module, incarnation, sequence
+    }
+
+    public static func field(_ key: CodingKeys) -> Field<Params> {
+      switch key {
+      case .module: Field(\.module, "The module.")
+      case .incarnation: Field(\.incarnation, "The agent's.")
+      case .sequence: Field(\.sequence, "Grows by one with each.")
+      }
+    }
+
+    public init(module: ModuleID, incarnation: GenerationID, sequence: Int64) {
+      self.module = module
+      self.incarnation = incarnation
+      self.sequence = sequence
+    }
+  }
+
+  public typealias Result = Nothing
+}

@@ -1,0 +1,84 @@
+import Primitives
+import RPC
+
+/// What differs from host to host: where things are, and a few bounds.
+///
+/// A JSON file, `/etc/ftvs/host.json` or the one that `FTVS_CONFIGURATION` names; each member may be left out.
+public struct HostConfiguration: WireObject, Equatable {
+  /// Directory of the sockets, leases and shot marks.
+  public var runDirectory: String?
+  /// Directory of the copy of the data on I/O module 0.
+  public var legIO0: String?
+  /// Directory of the copy of the data on I/O module 1.
+  public var legIO1: String?
+  /// Directory of what is kept outside the legs: membership witnesses and alert spools.
+  public var localDirectory: String?
+  /// Silence of a module's agent after which the module counts as failed, in milliseconds.
+  public var heartbeatBoundMilliseconds: Int?
+  /// Socket of the lab that stands in for systemd; left out where systemd runs the host.
+  public var labSocket: String?
+  /// Program that runs virtual machines.
+  public var qemuProgram: String?
+  /// Memory and processor accelerator of virtual machines: `kvm`, `tcg`, or left out to take the best there is.
+  public var accelerator: String?
+
+  public enum CodingKeys: CodingKey, CaseIterable {
+    case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds, labSocket, qemuProgram, accelerator
+  }
+
+  public static func field(_ key: CodingKeys) -> Field<HostConfiguration> {
+    switch key {
+    case .runDirectory: Field(\.runDirectory, "Directory of the sockets, leases and shot marks.")
+    case .legIO0: Field(\.legIO0, "Directory of the copy of the data on I/O module 0.")
+    case .legIO1: Field(\.legIO1, "Directory of the copy of the data on I/O module 1.")
+    case .localDirectory:
+      Field(\.localDirectory, "Directory of what is kept outside the legs: membership witnesses and alert spools.")
+    case .heartbeatBoundMilliseconds:
+      Field(
+        \.heartbeatBoundMilliseconds,
+        "Silence of a module's agent after which the module counts as failed, in milliseconds; 100 when left out.",
+        in: 20...60_000)
+    case .labSocket: Field(\.labSocket, "Socket of the lab that stands in for systemd.")
+    case .qemuProgram: Field(\.qemuProgram, "Program that runs virtual machines.")
+    case .accelerator: Field(\.accelerator, "Accelerator of virtual machines: kvm, tcg, or the best there is.")
+    }
+  }
+
+  public init() {}
+}
+
+/// The paths of a host, derived from its configuration.
+public struct HostPaths: Sendable, Equatable {
+  /// Sockets, leases, shot marks: `/run/ftvs`.
+  public let run: String
+  /// Directory of each leg: `/var/lib/ftvs/io0` and `/var/lib/ftvs/io1`.
+  public let legs: [LegID: String]
+  /// What is kept outside the legs: `/var/lib/ftvs/local`.
+  public let local: String
+
+  public init(_ configuration: HostConfiguration = HostConfiguration()) {
+    run = configuration.runDirectory ?? "/run/ftvs"
+    legs = [
+      .io0: configuration.legIO0 ?? "/var/lib/ftvs/io0",
+      .io1: configuration.legIO1 ?? "/var/lib/ftvs/io1",
+    ]
+    local = configuration.localDirectory ?? "/var/lib/ftvs/local"
+  }
+
+  /// The socket on which a service answers.
+  public func socket(_ service: ServiceName) -> String { "\(run)/\(service.rawValue).sock" }
+  /// The socket of the NBD server.
+  public var nbdSocket: String { "\(run)/nbd.sock" }
+  /// The file whose lock makes an instance active.
+  public func lease(_ service: ServiceName) -> String { "\(run)/lease/\(service.rawValue)" }
+  /// The file that keeps a module dead while it exists.
+  public func shotMark(_ module: ModuleID) -> String { "\(run)/shot/\(module.rawValue)" }
+  /// Directory of a guest's sockets and arguments; `slot` is the instance name of its units.
+  public func guest(slot: Int) -> String { "\(run)/guest/\(slot)" }
+  /// Directory of a service's state on a leg: `LEG/storage`.
+  public func state(_ service: ServiceName, on leg: LegID) -> String { "\(legs[leg] ?? "")/\(service.rawValue)" }
+  /// The record that tells which leg was last in service, kept outside the legs.
+  public func witness(_ service: ServiceName) -> String { "\(local)/\(service.rawValue)/witness.json" }
+  /// Directory in which a service keeps alerts while the alert bus is away.
+  public func spool(_ service: ServiceName) -> String { "\(local)/\(service.rawValue)/spool" }
+}

@@ -1,0 +1,49 @@
+import Primitives
+import RPC
+
+/// One image of the library.
+public struct ImageStatus: WireObject, Equatable {
+  /// Its name.
+  public var image: ImageName
+  /// Its size as a virtual machine sees it.
+  public var sizeBytes: Int64
+  /// Space that it takes on a leg.
+  public var allocatedBytes: Int64
+  /// What it is, in its owner's words.
+  public var description: String
+  /// When it was added, in milliseconds since 1970.
+  public var createdMilliseconds: Int64
+  /// Volumes that are based on it.
+  public var usedBy: [VolumeName]
+
+  public enum CodingKeys: CodingKey, CaseIterable {
+    case image, sizeBytes, allocatedBytes, description, createdMilliseconds, usedBy
+  }
+
+  public static func field(_ key: CodingKeys) -> Field<ImageStatus> {
+    switch key {
+    case .image: Field(\.image, "Its name.")
+    case .sizeBytes: Field(\.sizeBytes, "Its size as a virtual machine sees it.")
+    case .allocatedBytes: Field(\.allocatedBytes, "Space that it takes on a leg.")
+    case .description: Field(\.description, "What it is, in its owner's words.")
+    case .createdMilliseconds: Field(\.createdMilliseconds, "When it was added, in milliseconds since 1970.")
+    case .usedBy: Field(\.usedBy, "Volumes that are based on it.")
+    }
+  }
+
+  public init(
+    image: ImageName,
+    sizeBytes: Int64,
+    allocatedBytes: Int64,
+    description: String,
+    createdMilliseconds: Int64,
+    usedBy: [VolumeName]
+  ) {
+    self.image = image
+    self.sizeBytes = sizeBytes
+    self.allocatedBytes = allocatedBytes
+    self.description = description
+    self.createdMilliseconds = createdMilliseconds
+    self.usedBy = usedBy
+  }
+}

@@ -1,0 +1,59 @@
+import Primitives
+import RPC
+
+/// One volume.
+public struct VolumeStatus: WireObject, Equatable {
+  /// Its name.
+  public var volume: VolumeName
+  /// Its size as a virtual machine sees it.
+  public var sizeBytes: Int64
+  /// The library image that it is based on.
+  public var image: ImageName?
+  /// Its chain, topmost first.
+  public var layers: [LayerStatus]
+  /// Whether what is written can be discarded.
+  public var hasUndoLayer: Bool
+  /// Grows with every fence; an export is valid for one generation.
+  public var generation: Int64
+  /// NBD clients connected now.
+  public var sessions: Int
+  /// Legs that hold all that was acknowledged.
+  public var legs: [LegID]
+
+  public enum CodingKeys: CodingKey, CaseIterable {
+    case volume, sizeBytes, image, layers, hasUndoLayer, generation, sessions, legs
+  }
+
+  public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
+    switch key {
+    case .volume: Field(\.volume, "Its name.")
+    case .sizeBytes: Field(\.sizeBytes, "Its size as a virtual machine sees it.")
+    case .image: Field(\.image, "The library image that it is based on.")
+    case .layers: Field(\.layers, "Its chain, topmost first.")
+    case .hasUndoLayer: Field(\.hasUndoLayer, "Whether what is written can be discarded.")
+    case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
+    case .sessions: Field(\.sessions, "NBD clients connected now.")
+    case .legs: Field(\.legs, "Legs that hold all that was acknowledged.")
+    }
+  }
+
+  public init(
+    volume: VolumeName,
+    sizeBytes: Int64,
+    image: ImageName? = nil,
+    layers: [LayerStatus],
+    hasUndoLayer: Bool,
+    generation: Int64,
+    sessions: Int,
+    legs: [LegID]
+  ) {
+    self.volume = volume
+    self.sizeBytes = sizeBytes
+    self.image = image
+    self.layers = layers
+    self.hasUndoLayer = hasUndoLayer
+    self.generation = generation
+    self.sessions = sessions
+    self.legs = legs
+  }
+}

@@ -1,0 +1,27 @@
+import RPC
+
+/// Failures of this service, beside the common ones. Codes are stable; new ones are added at the end.
+public enum VMFailure: Int, RPCFailure {
+  case noSuchVM = 2001
+  case vmExists
+  case badDefinition
+  case wrongState
+  case noModuleInService
+  case engineFailed
+  case storageUnavailable
+  case limitReached
+
+  public var summary: String {
+    switch self {
+    case .noSuchVM: "No virtual machine has that name."
+    case .vmExists: "Another virtual machine has that name or identifier."
+    case .badDefinition:
+      "The definition is not valid domain XML, or asks for what is not supported; the data names element and line."
+    case .wrongState: "The virtual machine's state does not allow this."
+    case .noModuleInService: "No CPU module is in service that could carry it."
+    case .engineFailed: "The process that runs the virtual machine could not be started or did not answer."
+    case .storageUnavailable: "A disk could not be exported."
+    case .limitReached: "The host holds as many virtual machines as it can."
+    }
+  }
+}
