@@ -112,9 +112,3 @@ extension JSONValue {
     return object
   }
 }
-
-extension JSONValue: WireValue {
-  public static var schema: Schema { .any }
-  public init(from decoder: any Decoder) throws { fatalError() }
-  public func encode(to encoder: any Encoder) throws { fatalError() }
-}

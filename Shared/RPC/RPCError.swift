@@ -54,6 +54,8 @@ public enum CommonFailure: Int, RPCFailure {
   case stateUnavailable
   case timedOut
   case connectionLost
+  case answerNotUnderstood
+  case unreachable
 
   public var summary: String {
     switch self {
@@ -70,6 +72,8 @@ public enum CommonFailure: Int, RPCFailure {
     case .stateUnavailable: "The service cannot read or write its state."
     case .timedOut: "No answer came in time; the call may have been executed."
     case .connectionLost: "The connection ended before the answer; the call may have been executed."
+    case .answerNotUnderstood: "The answer holds what this client does not know; use the client of the host's version."
+    case .unreachable: "Nothing listens on the service's socket; the call was not executed."
     }
   }
 }

@@ -29,23 +29,28 @@ extension WireObject {
 public struct Field<Root>: Sendable {
   /// One sentence, with the unit where there is one.
   public let summary: String
-  public let schema: Schema
+  public var schema: Schema { makeSchema() }
   public let isRequired: Bool
+  /// Whether `complaint` can have something to say.
+  let isChecked: Bool
+  private let makeSchema: @Sendable () -> Schema
   /// A sentence that says what is wrong with this member of `root`, or nil when nothing is.
   public let complaint: @Sendable (_ root: Root) -> String?
 
   /// A member that accepts every value of its type.
   public init<Value: WireValue>(_ path: KeyPath<Root, Value>, _ summary: String) {
     self.summary = summary
-    schema = Value.schema
+    makeSchema = { Value.schema }
     isRequired = !Value.mayBeAbsent
+    isChecked = false
     complaint = { _ in nil }
   }
 
   /// An integer that accepts a range.
   public init(_ path: KeyPath<Root, Int> & Sendable, _ summary: String, in range: ClosedRange<Int>) {
     self.summary = summary
-    schema = .integer(minimum: Int64(range.lowerBound), maximum: Int64(range.upperBound))
+    makeSchema = { .integer(minimum: Int64(range.lowerBound), maximum: Int64(range.upperBound)) }
+    isChecked = true
     isRequired = true
     complaint = { Self.complaint(about: $0[keyPath: path], range) }
   }
@@ -53,7 +58,8 @@ public struct Field<Root>: Sendable {
   /// An integer that may be left out and accepts a range.
   public init(_ path: KeyPath<Root, Int?> & Sendable, _ summary: String, in range: ClosedRange<Int>) {
     self.summary = summary
-    schema = .integer(minimum: Int64(range.lowerBound), maximum: Int64(range.upperBound))
+    makeSchema = { .integer(minimum: Int64(range.lowerBound), maximum: Int64(range.upperBound)) }
+    isChecked = true
     isRequired = false
     complaint = { root in root[keyPath: path].flatMap { Self.complaint(about: $0, range) } }
   }
