@@ -43,7 +43,9 @@ let shared: [Target] = [
   library("LabAPI", "Shared/LabAPI", ["Primitives", "RPC"]),
   library("HostConfiguration", "Shared/HostConfiguration", ["Primitives", "RPC"]),
   library("Systemd", "Shared/Systemd", ["CSystemd", "Primitives", log]),
-  library("UnitManager", "Shared/UnitManager", ["Primitives", "RPC", "RPCSocket", "LabAPI", "Systemd"]),
+  library(
+    "UnitManager", "Shared/UnitManager",
+    ["Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", "Systemd", log]),
   library("ControlState", "Shared/ControlState", ["Primitives", "RPC", "ServiceAPI", log, sqlite]),
   library(
     "DaemonKit", "Shared/DaemonKit",
@@ -110,7 +112,9 @@ let testTargets: [Target] = [
   tests("FTVSClientTests", ["FTVSClient", "RPC", "RPCSocket", "Primitives"] + apis),
   tests("ContractTests", ["RPC", "RPCSocket", "FTVSClient", "LabAPI", "Primitives"] + apis),
   tests("SystemdTests", ["Systemd", "CSystemd", "Primitives", log]),
-  tests("UnitManagerTests", ["UnitManager", "Systemd", "Lab", "LabAPI", "RPC", "RPCSocket", "Primitives"]),
+  tests(
+    "UnitManagerTests",
+    ["UnitManager", "HostConfiguration", "Systemd", "Lab", "LabAPI", "RPC", "RPCSocket", "Primitives", log]),
   tests("ControlStateTests", ["ControlState", "ServiceAPI", "RPC", "Primitives", log, sqlite]),
   tests(
     "DaemonKitTests",
