@@ -83,7 +83,8 @@ let services: [Target] = [
       "RPC", "RPCSocket", log,
     ] + apis),
   tool("ftvs-guest", "Services/VMMonitor/GuestLauncher", []),
-  library("BlockLayers", "Services/Storage/BlockLayers", ["Primitives"]),
+  .systemLibrary(name: "CLinuxFile", path: "Services/Storage/CLinuxFile"),
+  library("BlockLayers", "Services/Storage/BlockLayers", ["CLinuxFile", "Primitives"]),
   library("VHD", "Services/Storage/VHD", ["Primitives", "BlockLayers"]),
   library("NBD", "Services/Storage/NBD", ["Primitives", "BlockLayers", log]),
   library(

@@ -1,0 +1,335 @@
+import Glibc
+import Primitives
+
+/// A file of which each leg holds a copy.
+///
+/// States of a leg: *in step* (read and written), *joining* (written, not read: it is being copied to), *absent*.
+/// A write that fails on one leg takes that leg out; nothing that the leg misses is acknowledged before `onLegFailure`
+/// has returned, because until then the loss is not durable and a restart could trust the leg. The last leg in step is
+/// never taken out: where it fails, the call fails.
+public final class MirroredFile: ByteFile, @unchecked Sendable {
+  // `legs`, `leaving` and `broken` are touched only with `monitor` held; the rest is immutable and Sendable.
+
+  /// A copy on one leg.
+  public final class Leg: Sendable {
+    public let id: LegID
+    public let file: any ByteFile
+    /// True once the module of this leg is removed or isolated; asked before every call.
+    public let isShot: @Sendable () -> Bool
+
+    public init(id: LegID, file: any ByteFile, isShot: @escaping @Sendable () -> Bool = { false }) {
+      self.id = id
+      self.file = file
+      self.isShot = isShot
+    }
+  }
+
+  /// What a leg is to this file.
+  public enum LegState: Sendable, Hashable { case inStep, joining, absent }
+
+  /// Makes the loss of a leg durable. Until it returns nothing that the leg misses is acknowledged; when it throws, this
+  /// file fails every further write. Called at most once for each loss, on the thread of the failed call.
+  public typealias LegFailureHandler = @Sendable (LegID, BlockError) throws(BlockError) -> Void
+
+  /// Told of a read that failed on a leg and was answered by the other: offset and count.
+  public typealias ReadErrorHandler = @Sendable (LegID, BlockError, Int64, Int) -> Void
+
+  struct Member {
+    let leg: Leg
+    var isInStep: Bool
+  }
+
+  public let name: String
+  let monitor = Monitor()
+  let ranges = RangeLock()
+  let onLegFailure: LegFailureHandler
+  let onReadError: ReadErrorHandler
+  private let preferred: LegID
+  private var legs: [LegID: Member] = [:]
+  private var leaving = 0
+  private var broken: BlockError?
+
+  /// Legs that a call works on; values, so that taking them allocates nothing.
+  struct Members {
+    var first: Leg
+    var second: Leg?
+    /// Whether a loss is being made durable that this call, too, would miss.
+    var mustWait: Bool
+  }
+
+  /// - Parameters:
+  ///   - name: for people.
+  ///   - legs: one or two legs that hold the same bytes.
+  ///   - preferred: the leg that is read as long as it is in step.
+  /// - Throws: `misuse` without a leg.
+  public init(
+    name: String, legs: [Leg], preferred: LegID = .io0,
+    onReadError: @escaping ReadErrorHandler = { _, _, _, _ in },
+    onLegFailure: @escaping LegFailureHandler
+  ) throws(BlockError) {
+    guard !legs.isEmpty else { throw BlockError(.misuse, "\(name) needs a leg") }
+    self.name = name
+    self.preferred = preferred
+    self.onLegFailure = onLegFailure
+    self.onReadError = onReadError
+    for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true) }
+  }
+
+  /// What a leg is to this file now.
+  public func state(of leg: LegID) -> LegState {
+    monitor.locked { legs[leg].map { $0.isInStep ? .inStep : .joining } ?? .absent }
+  }
+
+  // MARK: Reading
+
+  public func size() throws(BlockError) -> Int64 {
+    try reading { (leg) throws(BlockError) in try leg.file.size() }
+  }
+
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+    try reading(offset, buffer.count) { (leg) throws(BlockError) in try leg.file.read(into: buffer, at: offset) }
+  }
+
+  public func nextData(at offset: Int64) throws(BlockError) -> Range<Int64>? {
+    try reading { (leg) throws(BlockError) in try leg.file.nextData(at: offset) }
+  }
+
+  /// Asks the preferred leg in step and, where that fails, the other one.
+  @inline(__always)
+  private func reading<T>(
+    _ offset: Int64 = 0, _ count: Int = 0, _ body: (Leg) throws(BlockError) -> T
+  ) throws(BlockError) -> T {
+    let (first, second) = try sources()
+    let failure: BlockError
+    do throws(BlockError) {
+      return try first.gated(body)
+    } catch {
+      failure = error
+    }
+    guard let second, failure.kind != .outOfRange else { throw failure }
+    do throws(BlockError) {
+      let value = try second.gated(body)
+      if failure.kind != .shot { onReadError(first.id, failure, offset, count) }
+      return value
+    } catch {
+      // The second leg may be the one that is gone: its failure says less than the first one's.
+      throw failure
+    }
+  }
+
+  /// The legs in step, the preferred one first.
+  @inline(__always)
+  private func sources() throws(BlockError) -> (Leg, Leg?) {
+    monitor.lock()
+    defer { monitor.unlock() }
+    let one = legs[preferred]
+    let other = legs[preferred.other]
+    if let one, one.isInStep { return (one.leg, other.flatMap { $0.isInStep ? $0.leg : nil }) }
+    if let other, other.isInStep { return (other.leg, nil) }
+    throw BlockError(.io, "\(name) has no leg in step")
+  }
+
+  // MARK: Writing
+
+  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+    let held = ranges.lock(at: offset, count: Int64(buffer.count))
+    defer { ranges.unlock(held) }
+    try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
+  }
+
+  public func truncate(to size: Int64) throws(BlockError) {
+    let held = ranges.lockAll()
+    defer { ranges.unlock(held) }
+    try changing { (leg) throws(BlockError) in try leg.file.truncate(to: size) }
+  }
+
+  public func allocate(at offset: Int64, count: Int64) throws(BlockError) {
+    let held = ranges.lock(at: offset, count: count)
+    defer { ranges.unlock(held) }
+    try changing { (leg) throws(BlockError) in try leg.file.allocate(at: offset, count: count) }
+  }
+
+  public func punch(at offset: Int64, count: Int64) throws(BlockError) {
+    let held = ranges.lock(at: offset, count: count)
+    defer { ranges.unlock(held) }
+    try changing { (leg) throws(BlockError) in try leg.file.punch(at: offset, count: count) }
+  }
+
+  /// Syncs both legs at the same time.
+  public func flush() throws(BlockError) {
+    let members = try members()
+    guard let second = members.second else {
+      return try settle(members, Self.outcome { () throws(BlockError) in try members.first.flush() }, nil)
+    }
+    let other = PendingFlush(second)
+    Self.flushers.submit { other.run() }
+    let outcome = Self.outcome { () throws(BlockError) in try members.first.flush() }
+    try settle(members, outcome, other.wait())
+  }
+
+  public func close() {
+    let all = monitor.locked { legs.values.map(\.leg) }
+    for leg in all { leg.file.close() }
+  }
+
+  /// Leaf jobs only: each syncs one file, so that no job waits for another.
+  private static let flushers = WorkerPool(name: "ftvs-leg-sync", limit: 16)
+
+  @inline(__always)
+  private func changing(_ body: (Leg) throws(BlockError) -> Void) throws(BlockError) {
+    let members = try members()
+    let first = Self.outcome { () throws(BlockError) in try members.first.gated(body) }
+    guard let second = members.second else { return try settle(members, first, nil) }
+    try settle(members, first, Self.outcome { () throws(BlockError) in try second.gated(body) })
+  }
+
+  @inline(__always)
+  private static func outcome(_ body: () throws(BlockError) -> Void) -> BlockError? {
+    do throws(BlockError) {
+      try body()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// Must be called with the range of the change held: a leg that joins is then either among the result, or its copy of
+  /// the range is taken after the change.
+  @inline(__always)
+  func members() throws(BlockError) -> Members {
+    monitor.lock()
+    defer { monitor.unlock() }
+    if let broken { throw broken }
+    if let one = legs[preferred] {
+      return Members(first: one.leg, second: legs[preferred.other]?.leg, mustWait: leaving > 0)
+    }
+    guard let other = legs[preferred.other] else { throw BlockError(.io, "\(name) has no leg") }
+    return Members(first: other.leg, second: nil, mustWait: leaving > 0)
+  }
+
+  /// Decides what the outcome on each leg means for the call and for the legs.
+  @inline(__always)
+  private func settle(_ members: Members, _ first: BlockError?, _ second: BlockError?) throws(BlockError) {
+    if first == nil, second == nil, !members.mustWait { return }
+    try settleSlowly(members, first, second)
+  }
+
+  private func settleSlowly(_ members: Members, _ first: BlockError?, _ second: BlockError?) throws(BlockError) {
+    var failed: [(Leg, BlockError)] = []
+    if let first { failed.append((members.first, first)) }
+    if let second, let leg = members.second { failed.append((leg, second)) }
+    let succeeded = failed.count < (members.second == nil ? 1 : 2)
+    if succeeded {
+      for (leg, error) in failed { try expel(leg, error) }
+    }
+    monitor.lock()
+    defer { monitor.unlock() }
+    while leaving > 0 { monitor.wait() }
+    if let broken { throw broken }
+    guard succeeded else { throw first ?? second ?? BlockError(.io, name) }
+    // What succeeded must have done so on a leg that still counts.
+    let survivor = first == nil ? members.first : members.second
+    guard let survivor, legs[survivor.id]?.leg === survivor, legs[survivor.id]?.isInStep == true else {
+      throw first ?? second ?? BlockError(.io, "\(name): the leg that took the write was lost")
+    }
+  }
+
+  /// Takes a leg out and has its loss made durable. Does nothing where it is out already. Throws where it is the last
+  /// one in step.
+  func expel(_ leg: Leg, _ error: BlockError) throws(BlockError) {
+    monitor.lock()
+    guard let member = legs[leg.id], member.leg === leg else { return monitor.unlock() }
+    let othersInStep = legs.contains { $0.key != leg.id && $0.value.isInStep }
+    guard othersInStep else {
+      monitor.unlock()
+      throw error
+    }
+    legs[leg.id] = nil
+    leaving += 1
+    monitor.unlock()
+
+    var failure: BlockError?
+    do throws(BlockError) { try onLegFailure(leg.id, error) } catch { failure = error }
+
+    monitor.lock()
+    leaving -= 1
+    if let failure { broken = failure }
+    monitor.wakeAll()
+    monitor.unlock()
+    if let failure { throw failure }
+  }
+
+  // MARK: Membership
+
+  /// Takes a leg out without asking anybody: its loss is durable already. False when it is the last one in step.
+  @discardableResult
+  public func drop(_ leg: LegID) -> Bool {
+    monitor.locked {
+      guard legs.contains(where: { $0.key != leg && $0.value.isInStep }) else { return false }
+      legs[leg] = nil
+      return true
+    }
+  }
+
+  /// Adds a leg that does not hold the content yet: it gets the file's length and every write from now on. Its old
+  /// content is worthless until it was copied.
+  public func attach(_ leg: Leg) throws(BlockError) {
+    let held = ranges.lockAll()
+    defer { ranges.unlock(held) }
+    let length = try size()
+    try leg.gated { (leg) throws(BlockError) in try leg.file.truncate(to: length) }
+    try monitor.locked { () throws(BlockError) in
+      guard legs[leg.id] == nil else { throw BlockError(.misuse, "\(name) has leg \(leg.id.rawValue) already") }
+      legs[leg.id] = Member(leg: leg, isInStep: false)
+    }
+  }
+
+  /// Counts a leg that was attached, copied and flushed as in step. False when it was lost meanwhile.
+  public func setInStep(_ leg: LegID) -> Bool {
+    monitor.locked {
+      guard legs[leg] != nil else { return false }
+      legs[leg]?.isInStep = true
+      return true
+    }
+  }
+}
+
+extension MirroredFile.Leg {
+  @inline(__always)
+  func gated<T>(_ body: (MirroredFile.Leg) throws(BlockError) -> T) throws(BlockError) -> T {
+    if isShot() { throw BlockError(.shot, "leg \(id.rawValue) of \(file.name) is out of service") }
+    return try body(self)
+  }
+
+  func flush() throws(BlockError) {
+    try gated { (leg) throws(BlockError) in try leg.file.flush() }
+  }
+}
+
+/// The flush of one leg by another thread.
+private final class PendingFlush: @unchecked Sendable {
+  // `done` and `failure` are touched only with `monitor` held.
+  private let leg: MirroredFile.Leg
+  private let monitor = Monitor()
+  private var done = false
+  private var failure: BlockError?
+
+  init(_ leg: MirroredFile.Leg) { self.leg = leg }
+
+  func run() {
+    var outcome: BlockError?
+    do throws(BlockError) { try leg.flush() } catch { outcome = error }
+    monitor.lock()
+    failure = outcome
+    done = true
+    monitor.wakeAll()
+    monitor.unlock()
+  }
+
+  func wait() -> BlockError? {
+    monitor.lock()
+    defer { monitor.unlock() }
+    while !done { monitor.wait() }
+    return failure
+  }
+}
