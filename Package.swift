@@ -32,9 +32,10 @@ let apis: [Target.Dependency] = ["ServiceAPI", "HardwareAPI", "VMAPI", "StorageA
 let shared: [Target] = [
   .systemLibrary(
     name: "CSystemd", path: "Shared/CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+  .target(name: "CLinux", path: "Shared/CLinux"),
   library("Primitives", "Shared/Primitives"),
   library("RPC", "Shared/RPC", ["Primitives"]),
-  library("RPCSocket", "Shared/RPCSocket", ["Primitives", "RPC", log]),
+  library("RPCSocket", "Shared/RPCSocket", ["CLinux", "Primitives", "RPC", log]),
   library("ServiceAPI", "Shared/ServiceAPI", ["Primitives", "RPC"]),
   library("HardwareAPI", "Shared/HardwareAPI", ["Primitives", "RPC"]),
   library("VMAPI", "Shared/VMAPI", ["Primitives", "RPC"]),

@@ -56,6 +56,7 @@ public enum CommonFailure: Int, RPCFailure {
   case connectionLost
   case answerNotUnderstood
   case unreachable
+  case cancelled
 
   public var summary: String {
     switch self {
@@ -74,6 +75,7 @@ public enum CommonFailure: Int, RPCFailure {
     case .connectionLost: "The connection ended before the answer; the call may have been executed."
     case .answerNotUnderstood: "The answer holds what this client does not know; use the client of the host's version."
     case .unreachable: "Nothing listens on the service's socket; the call was not executed."
+    case .cancelled: "The caller gave up before the answer; the call may have been executed."
     }
   }
 }

@@ -1,0 +1,367 @@
+import Glibc
+import RPC
+import Synchronization
+
+/// Who gets what a framed socket receives. Called on the event loop's thread.
+protocol FramedSocketOwner: AnyObject, Sendable {
+  /// Whether another frame may be handled now. When not, the socket stops reading until `resumeReading`.
+  func mayReceive() -> Bool
+  func received(_ text: UnsafeBufferPointer<UInt8>)
+  /// All that waited for the peer is sent.
+  func queueEmptied()
+  /// The peer sends no more, but may still read.
+  func peerFinishedSending()
+  /// The bytes are no frames, or a frame took too long: the socket closes after what this sends.
+  func broken(_ error: RPCError)
+  /// A deadline of the owner's own, set by `setOwnerDeadline`.
+  func deadlinePassed()
+  /// The socket is closed; the last call.
+  func closed()
+}
+
+/// A non-blocking stream socket that sends and receives frames.
+///
+/// Any thread may send: bytes that the socket takes at once are written by the sending thread, which saves the round trip to the
+/// loop; the loop writes the rest. Only the loop's thread reads and closes.
+final class FramedSocket: EventHandler {
+  private struct Outbound {
+    /// -1 once closed.
+    var descriptor: Int32
+    var registration: EventLoop.Registration?
+    var queue: [[UInt8]] = []
+    /// Bytes of the queue's first frame that are sent.
+    var sent = 0
+    var queuedBytes = 0
+    var isReading = true
+    /// The peer has said that it sends no more.
+    var hasEnded = false
+    var closesWhenSent = false
+    var isBroken = false
+    var owner: (any FramedSocketOwner)?
+    var frameDeadline: UInt64?
+    var writeDeadline: UInt64?
+    var ownerDeadline: UInt64?
+
+    var events: EventLoop.Events {
+      var events: EventLoop.Events = isReading ? [.readable] : []
+      if !queue.isEmpty { events.insert(.writable) }
+      return events
+    }
+    var deadline: UInt64? { [frameDeadline, writeDeadline, ownerDeadline].compactMap(\.self).min() }
+  }
+
+  private let loop: EventLoop
+  private let limits: RPCLimits
+  private let outbound: Mutex<Outbound>
+  private let inbound: Mutex<FrameBuffer>
+  /// Counts what all sockets of a server hold of unhandled frames.
+  private let budget: InboundBudget
+
+  init(_ descriptor: Int32, loop: EventLoop, limits: RPCLimits, budget: InboundBudget) {
+    self.loop = loop
+    self.limits = limits
+    self.budget = budget
+    outbound = Mutex(Outbound(descriptor: descriptor))
+    inbound = Mutex(FrameBuffer(limit: limits.frameBytes))
+  }
+
+  /// Begins to read. False when the kernel refuses; the descriptor is closed then.
+  func start(_ owner: any FramedSocketOwner) -> Bool {
+    outbound.withLock { outbound in
+      outbound.owner = owner
+      outbound.registration = loop.add(outbound.descriptor, outbound.events, self)
+      guard outbound.registration == nil else { return true }
+      Glibc.close(outbound.descriptor)
+      outbound.descriptor = -1
+      outbound.owner = nil
+      return false
+    }
+  }
+
+  // MARK: Sending
+
+  /// Bytes that wait for the peer.
+  var queuedBytes: Int { outbound.withLock { $0.queuedBytes } }
+
+  /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait already.
+  @discardableResult
+  func send(_ message: [UInt8], queueLimit: Int? = nil) -> Bool {
+    let frame = FrameBuffer.frame(message)
+    return outbound.withLock { outbound in
+      guard outbound.descriptor >= 0, !outbound.isBroken else { return false }
+      if let queueLimit, outbound.queuedBytes > queueLimit { return false }
+      let wasEmpty = outbound.queue.isEmpty
+      outbound.queue.append(frame)
+      outbound.queuedBytes += frame.count
+      guard wasEmpty else {
+        if outbound.queuedBytes > limits.outboundBytes { abandon(&outbound) }
+        return true
+      }
+      flush(&outbound)
+      if !outbound.queue.isEmpty { watch(&outbound) }
+      return true
+    }
+  }
+
+  /// Closes once everything queued is sent.
+  func closeWhenSent() {
+    let isDone = outbound.withLock { outbound in
+      outbound.closesWhenSent = true
+      outbound.isReading = false
+      if !outbound.queue.isEmpty { watch(&outbound) }
+      return outbound.queue.isEmpty
+    }
+    if isDone { close() }
+  }
+
+  /// Sends as much as the socket takes.
+  private func flush(_ outbound: inout Outbound) {
+    while let frame = outbound.queue.first {
+      let count = frame.withUnsafeBytes {
+        UnixSocket.send(outbound.descriptor, UnsafeRawBufferPointer(rebasing: $0[outbound.sent...]))
+      }
+      if count < 0 {
+        abandon(&outbound)
+        return
+      }
+      if count == 0 { break }
+      outbound.sent += count
+      outbound.queuedBytes -= count
+      outbound.writeDeadline = nil
+      if outbound.sent == frame.count {
+        outbound.queue.removeFirst()
+        outbound.sent = 0
+      }
+    }
+    let deadline = outbound.queue.isEmpty ? nil : UnixSocket.now() + limits.writeTimeout.nanosecondCount
+    guard deadline != nil || outbound.writeDeadline != nil else { return }
+    outbound.writeDeadline = deadline
+    if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
+  }
+
+  /// Nothing more can be sent: the loop closes.
+  private func abandon(_ outbound: inout Outbound) {
+    outbound.isBroken = true
+    outbound.queue = []
+    outbound.sent = 0
+    outbound.queuedBytes = 0
+    loop.execute { [self] in closeNow() }
+  }
+
+  private func watch(_ outbound: inout Outbound) {
+    guard let registration = outbound.registration, outbound.descriptor >= 0 else { return }
+    loop.change(registration, outbound.descriptor, outbound.events)
+  }
+
+  // MARK: Receiving, on the loop's thread
+
+  func ready(_ events: EventLoop.Events) {
+    if events.contains(.writable) {
+      let (emptied, isDone) = outbound.withLock { outbound -> ((any FramedSocketOwner)?, Bool) in
+        guard outbound.descriptor >= 0, !outbound.isBroken else { return (nil, false) }
+        flush(&outbound)
+        guard outbound.queue.isEmpty else { return (nil, false) }
+        watch(&outbound)
+        return (outbound.owner, outbound.closesWhenSent)
+      }
+      if isDone { return closeNow() }
+      emptied?.queueEmptied()
+    }
+    let isReading = outbound.withLock { $0.isReading }
+    if isReading, !events.isDisjoint(with: [.readable, .hungUp, .error]) {
+      receive(hungUp: events.contains(.hungUp))
+    } else if !events.isDisjoint(with: [.hungUp, .error]) {
+      closeNow()
+    }
+  }
+
+  /// Reads until nothing is left, or for so long that others get their turn.
+  private func receive(hungUp: Bool) {
+    let size = 1 << 16
+    for _ in 0..<16 {
+      let descriptor = outbound.withLock { $0.isReading ? $0.descriptor : -1 }
+      guard descriptor >= 0 else { return }
+      let result = withUnsafeTemporaryAllocation(byteCount: size, alignment: 1) { scratch in
+        let result = UnixSocket.receive(descriptor, scratch)
+        if case .bytes(let count) = result {
+          let received = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+          inbound.withLock { $0.append(received) }
+        }
+        return result
+      }
+      switch result {
+      case .bytes(let count):
+        handleFrames()
+        if count < size, !hungUp { return }
+      case .nothing: return
+      case .broken: return closeNow()
+      case .end:
+        if hungUp { return closeNow() }
+        outbound.withLock { outbound in
+          outbound.hasEnded = true
+          outbound.isReading = false
+          outbound.frameDeadline = nil
+          watch(&outbound)
+        }
+        let owner = outbound.withLock { $0.owner }
+        owner?.peerFinishedSending()
+        return
+      }
+    }
+  }
+
+  /// Hands frames to the owner for as long as it wants them.
+  private func handleFrames() {
+    guard let owner = outbound.withLock({ $0.owner }) else { return }
+    var problem: RPCError?
+    let (isPaused, isPartial) = inbound.withLock { inbound in
+      var isPaused = false
+      loop: while inbound.count > 0 {
+        guard owner.mayReceive() else {
+          isPaused = true
+          break
+        }
+        switch inbound.next() {
+        case .incomplete: break loop
+        case .tooLong(let length):
+          problem = tooLong(length)
+          break loop
+        case .frame(let range):
+          inbound.withText(range) { owner.received($0) }
+          inbound.take(range)
+        }
+      }
+      return (isPaused, inbound.count > 0 && !isPaused)
+    }
+    if problem == nil, !budget.hold(inbound.withLock { $0.count }, for: self) { problem = Self.noRoom }
+    if let problem {
+      owner.broken(problem)
+      closeWhenSent()
+      return
+    }
+    outbound.withLock { outbound in
+      if isPaused == outbound.isReading, !outbound.closesWhenSent {
+        outbound.isReading = !isPaused
+        watch(&outbound)
+      }
+      updateFrameDeadline(&outbound, isPartial: isPartial)
+    }
+  }
+
+  private func updateFrameDeadline(_ outbound: inout Outbound, isPartial: Bool) {
+    guard isPartial != (outbound.frameDeadline != nil) else { return }
+    outbound.frameDeadline = isPartial ? UnixSocket.now() + limits.frameTimeout.nanosecondCount : nil
+    if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
+  }
+
+  private func tooLong(_ length: Int) -> RPCError {
+    RPCError(
+      CommonFailure.limitExceeded,
+      "A frame of \(length) bytes is longer than the \(limits.frameBytes) allowed; does the peer send a 4-byte big-endian "
+        + "length before each message?",
+      data: ["countBytes": .integer(Int64(length)), "limitBytes": .integer(Int64(limits.frameBytes))])
+  }
+
+  private static let noRoom = RPCError(
+    CommonFailure.limitExceeded, "The service holds as many unfinished messages as it can; wait, or send smaller ones.")
+
+  /// The owner takes frames again. From any thread.
+  func resumeReading() {
+    loop.execute { [self] in
+      guard outbound.withLock({ $0.descriptor >= 0 && !$0.isReading && !$0.hasEnded && !$0.closesWhenSent }) else {
+        return
+      }
+      handleFrames()
+    }
+  }
+
+  /// Reads what has arrived by now. On the loop's thread.
+  func receiveAvailable() { receive(hungUp: false) }
+
+  // MARK: Time and end
+
+  func setOwnerDeadline(_ deadline: UInt64?) {
+    outbound.withLock { outbound in
+      outbound.ownerDeadline = deadline
+      if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
+    }
+  }
+
+  func deadlinePassed() {
+    let now = UnixSocket.now()
+    let late = outbound.withLock { outbound in
+      let late = (
+        frame: outbound.frameDeadline.map { $0 <= now } ?? false,
+        write: outbound.writeDeadline.map { $0 <= now } ?? false,
+        owner: outbound.ownerDeadline.map { $0 <= now } ?? false, who: outbound.owner
+      )
+      if late.frame { outbound.frameDeadline = nil }
+      if late.owner { outbound.ownerDeadline = nil }
+      if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
+      return late
+    }
+    if late.owner { late.who?.deadlinePassed() }
+    if late.write { return closeNow() }
+    if late.frame {
+      let error = RPCError(CommonFailure.timedOut, "A frame was begun and not finished in \(limits.frameTimeout).")
+      late.who?.broken(error)
+      closeWhenSent()
+    }
+  }
+
+  /// Closes without sending what waits. From any thread.
+  func close() {
+    loop.execute { [self] in closeNow() }
+  }
+
+  private func closeNow() {
+    let owner = outbound.withLock { outbound -> (any FramedSocketOwner)? in
+      guard outbound.descriptor >= 0 else { return nil }
+      if let registration = outbound.registration { loop.remove(registration, outbound.descriptor) }
+      Glibc.close(outbound.descriptor)
+      outbound.descriptor = -1
+      outbound.queue = []
+      outbound.queuedBytes = 0
+      outbound.isReading = false
+      defer { outbound.owner = nil }
+      return outbound.owner
+    }
+    _ = budget.hold(0, for: self)
+    owner?.closed()
+  }
+}
+
+/// Bounds the bytes of unhandled frames that several sockets hold together.
+final class InboundBudget: Sendable {
+  private let limit: Int
+  /// What one socket may always hold, however much others do.
+  private let free: Int
+  private let state = Mutex<(total: Int, held: [ObjectIdentifier: Int])>((0, [:]))
+
+  init(limit: Int, free: Int) {
+    self.limit = limit
+    self.free = free
+  }
+
+  /// Tells what a socket holds now; false when that is too much.
+  func hold(_ count: Int, for socket: FramedSocket) -> Bool {
+    state.withLock { state in
+      let identifier = ObjectIdentifier(socket)
+      let before = state.held[identifier] ?? 0
+      let now = count > free ? count : 0
+      guard now != before else { return true }
+      state.total += now - before
+      state.held[identifier] = now == 0 ? nil : now
+      return now <= before || state.total <= limit
+    }
+  }
+}
+
+extension Duration {
+  /// Nanoseconds, at least 0 and at most a century.
+  var nanosecondCount: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    return UInt64(min(seconds, 3_000_000_000)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+  }
+}
