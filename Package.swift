@@ -101,7 +101,7 @@ let services: [Target] = [
   tool(
     "ftvs-alerts", "Services/AlertBus/Daemon",
     ["AlertBusCore", "DaemonKit", "ControlState", "Primitives", "RPC", "ServiceAPI", "AlertAPI", log]),
-  library("Lab", "Services/Lab", ["Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", log]),
+  library("Lab", "Services/Lab", ["CLinux", "Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", log]),
   tool(
     "ftctl", "Services/ftctl",
     ["FTVSClient", "Lab", "LabAPI", "HostConfiguration", "Primitives", "RPC", "RPCSocket", arguments, log] + apis),

@@ -2,6 +2,8 @@
 #ifndef FTVS_CLINUX_H
 #define FTVS_CLINUX_H
 
+#include "CLinuxProcesses.h"
+
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -1,0 +1,80 @@
+import ArgumentParser
+import FTVSClient
+import Primitives
+import RPC
+
+/// `ftctl library …`
+struct LibraryCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "library",
+    abstract: "The library of read-only base images.",
+    subcommands: [List.self, Add.self, Promote.self, Delete.self])
+
+  struct List: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Lists the images.")
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.show(ListImages.self, Nothing(), on: .storage) {
+          ListText.images($0.images, .current, .standard)
+        }
+      }
+    }
+  }
+
+  struct Add: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Adds a raw disk image from a file.",
+      discussion: """
+        The file is uploaded into a volume of its own, which then becomes the image; the volume is deleted when that \
+        fails. Other formats: qemu-img convert -O raw IMAGE FILE.
+        """)
+    @Argument(help: "Name of the image.", transform: userName) var name: ImageName
+    @Argument(help: "The file.", completion: .file()) var file: String
+    @Option(help: "A sentence about it.") var description: String?
+    @Flag(help: "Throw away what is left of an upload that was cut.") var restart = false
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        let upload = try ImageUpload(session: session, image: name, file: file)
+        let image = try await upload.run(description: description, restart: restart)
+        session.print(image) { "\($0.image) is in the library: \(Sizes.text($0.sizeBytes))." }
+      }
+    }
+  }
+
+  struct Promote: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Makes an image of a volume, which is no volume then.")
+    @Argument(completion: .volumes, transform: userName) var volume: VolumeName
+    @Argument(help: "Name of the image.", transform: userName) var name: ImageName
+    @Option(help: "A sentence about it.") var description: String?
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(volume) {
+          let params = PromoteVolume.Params(volume: volume, image: name, description: description)
+          try await session.show(PromoteVolume.self, params, on: .storage) {
+            "\($0.image) is in the library: \(Sizes.text($0.sizeBytes))."
+          }
+        }
+      }
+    }
+  }
+
+  struct Delete: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Deletes an image that no volume is based on.")
+    @Argument(completion: .images, transform: userName) var name: ImageName
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.show(DeleteImage.self, .init(image: name), on: .storage) {
+          $0.deleted ? "\(name) is deleted." : "There was no image \(name)."
+        }
+      }
+    }
+  }
+}
