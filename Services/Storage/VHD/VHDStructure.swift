@@ -1,0 +1,114 @@
+import BlockLayers
+
+/// What the structures of a VHD file say, checked as far as it can be without the table.
+public struct VHDStructure: Sendable {
+  /// The kind of file.
+  public var kind: VHDKind { footer.kind }
+  /// Its size as a virtual machine sees it, in bytes.
+  public var size: Int64 { footer.size }
+  /// Its identifier and time stamp.
+  public var identity: VHDIdentity { footer.identity }
+  /// The block size in bytes; nil in fixed files.
+  public var blockSize: Int64? { header?.blockSize }
+  /// What a differencing file records of its parent.
+  public let parent: VHDParentReference?
+  /// Whether the footer at the end is missing or damaged and the copy at the beginning was used.
+  public let usedCopy: Bool
+
+  let footer: VHDFooter
+  /// The footer as it was read: what its creator wrote in fields that are of no use here stays.
+  let footerBytes: [UInt8]
+  let header: VHDHeader?
+  let fileSize: Int64
+
+  /// Reads the structures of a file.
+  ///
+  /// - Throws: `damaged` when it is no VHD file, or one that contradicts itself.
+  public init(_ file: any ByteFile) throws(BlockError) {
+    fileSize = try file.size()
+    guard fileSize >= 512 else { throw BlockError(.damaged, "\(file.name) is too short for a VHD file") }
+    let lastBytes = try file.vhdBytes(at: fileSize - 512, count: 512)
+    let firstBytes = try file.vhdBytes(at: 0, count: 512)
+    if let last = VHDFooter(lastBytes), last.kind != .fixed || last.size <= fileSize - 512 {
+      footer = last
+      footerBytes = lastBytes
+      usedCopy = false
+    } else if let first = VHDFooter(firstBytes), first.kind != .fixed {
+      footer = first
+      footerBytes = firstBytes
+      usedCopy = true
+    } else {
+      throw BlockError(.damaged, "\(file.name) is not a VHD file: no valid footer at its end or beginning")
+    }
+    guard let offset = footer.headerOffset else {
+      header = nil
+      parent = nil
+      return
+    }
+    guard offset >= 512, offset % 512 == 0, offset + Int64(VHDHeader.length) <= fileSize,
+      let header = VHDHeader(try file.vhdBytes(at: offset, count: VHDHeader.length))
+    else { throw BlockError(.damaged, "\(file.name) has no valid header where its footer says") }
+    self.header = header
+    try Self.check(header, at: offset, footer, fileSize: fileSize, name: file.name)
+    parent = footer.kind == .differencing ? try Self.reference(header, file, fileSize: fileSize) : nil
+  }
+
+  /// How many table entries the size needs.
+  static func blockCount(size: Int64, blockSize: Int64) -> Int64 { (size + blockSize - 1) / blockSize }
+
+  private static func check(
+    _ header: VHDHeader, at offset: Int64, _ footer: VHDFooter, fileSize: Int64, name: String
+  ) throws(BlockError) {
+    let needed = blockCount(size: footer.size, blockSize: header.blockSize)
+    guard Int64(header.entryCount) >= needed else {
+      throw BlockError(.damaged, "\(name): \(header.entryCount) table entries for \(needed) blocks")
+    }
+    let end = header.tableOffset + 4 * needed
+    guard end <= fileSize, end <= offset || header.tableOffset >= offset + Int64(VHDHeader.length) else {
+      throw BlockError(.damaged, "\(name): its table lies outside of the file or over the header")
+    }
+  }
+
+  private static func reference(
+    _ header: VHDHeader, _ file: any ByteFile, fileSize: Int64
+  ) throws(BlockError) -> VHDParentReference {
+    var reference = VHDParentReference(identity: header.parent, name: header.parentName)
+    for locator in header.locators {
+      // A path that is longer or lies outside is another tool's fault and not needed: the caller knows the parent.
+      guard locator.length > 0, locator.length <= 65536, locator.offset <= fileSize - Int64(locator.length) else {
+        continue
+      }
+      guard locator.code == VHDHeader.Locator.relative || locator.code == VHDHeader.Locator.absolute else { continue }
+      let bytes = try file.vhdBytes(at: locator.offset, count: locator.length)
+      let units = stride(from: 0, to: bytes.count - 1, by: 2).map { UInt16(bytes[$0]) | UInt16(bytes[$0 + 1]) << 8 }
+      let path = String(decoding: units.prefix { $0 != 0 }, as: UTF16.self)
+      if locator.code == VHDHeader.Locator.relative {
+        reference.relativePath = slashed(path)
+      } else {
+        reference.absolutePath = path
+      }
+    }
+    return reference
+  }
+
+  private static func slashed(_ path: String) -> String {
+    let path = String(path.map { $0 == "\\" ? "/" : $0 })
+    return path.hasPrefix("./") ? String(path.dropFirst(2)) : path
+  }
+}
+
+extension ByteFile {
+  func vhdBytes(at offset: Int64, count: Int) throws(BlockError) -> [UInt8] {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+    defer { buffer.deallocate() }
+    try read(into: buffer, at: offset)
+    return Array(buffer)
+  }
+
+  func vhdWrite(_ bytes: [UInt8], at offset: Int64) throws(BlockError) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+    defer { buffer.deallocate() }
+    buffer.copyBytes(from: bytes)
+    try write(UnsafeRawBufferPointer(buffer), at: offset)
+  }
+}

@@ -1,0 +1,87 @@
+import BlockLayers
+import Glibc
+import Synchronization
+
+/// A directory that is gone with its last user.
+final class TemporaryDirectory: Sendable {
+  let root: String
+
+  init() {
+    var template = Array("/tmp/ftvs-block-XXXXXX".utf8CString)
+    root = mkdtemp(&template).map { String(cString: $0) } ?? "/nonexistent"
+  }
+
+  deinit {
+    guard let entries = opendir(root) else { return }
+    while let entry = readdir(entries) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      unlink("\(root)/\(name)")
+    }
+    closedir(entries)
+    rmdir(root)
+  }
+
+  func path(_ name: String) -> String { "\(root)/\(name)" }
+
+  func content(_ name: String) throws -> [UInt8] {
+    let file = try PosixFile(path: path(name), mode: .read)
+    return try file.bytes(at: 0, count: Int(file.size()))
+  }
+}
+
+extension ByteFile {
+  func bytes(at offset: Int64, count: Int) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    try bytes.withUnsafeMutableBytes { try read(into: $0, at: offset) }
+    return bytes
+  }
+
+  func write(_ bytes: [UInt8], at offset: Int64) throws {
+    try bytes.withUnsafeBytes { try write($0, at: offset) }
+  }
+}
+
+extension BlockDevice {
+  func bytes(at offset: Int64, count: Int) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    try bytes.withUnsafeMutableBytes { try read(into: $0, at: offset) }
+    return bytes
+  }
+
+  func write(_ bytes: [UInt8], at offset: Int64) throws {
+    try bytes.withUnsafeBytes { try write($0, at: offset) }
+  }
+}
+
+final class ShotGate: Sendable {
+  private let shot = Atomic<Bool>(false)
+  var isShot: @Sendable () -> Bool { { self.shot.load(ordering: .relaxed) } }
+  func shoot() { shot.store(true, ordering: .relaxed) }
+}
+
+/// Threads that a test waits for.
+final class ThreadGroup: @unchecked Sendable {
+  // `running` is touched only with `monitor` held.
+  private let monitor = Monitor()
+  private var running = 0
+
+  func start(_ body: @escaping @Sendable () -> Void) {
+    monitor.locked { running += 1 }
+    let started = Thread.start(name: "test") { [self] in
+      body()
+      monitor.lock()
+      running -= 1
+      monitor.wakeAll()
+      monitor.unlock()
+    }
+    if !started { monitor.locked { running -= 1 } }
+  }
+
+  func join() {
+    monitor.lock()
+    while running > 0 { monitor.wait() }
+    monitor.unlock()
+  }
+}
