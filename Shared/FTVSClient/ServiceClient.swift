@@ -170,8 +170,8 @@ public final class ServiceClient: RPCCaller {
 
   /// The connection, made when there is none. Calls that come while it is being made share it.
   private func connected(until: ContinuousClock.Instant) async throws(RPCError) -> RPCClient {
+    if let client = state.withLock({ $0.client }), client.isOpen { return client }
     let attempt = state.withLock { state -> Task<Result<RPCClient, RPCError>, Never> in
-      if let client = state.client, client.isOpen { return Task { .success(client) } }
       if let connecting = state.connecting { return connecting }
       let task = Task { await connect(timeout: max(until - .now, .zero)) }
       state.connecting = task

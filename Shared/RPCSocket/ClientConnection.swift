@@ -85,6 +85,7 @@ final class ClientConnection: FramedSocketOwner {
     } onCancel: {
       cancel(number)
     }
+    state.withLock { _ = $0.cancelled.remove(number) }
     return try answer.get()
   }
 
@@ -142,7 +143,7 @@ final class ClientConnection: FramedSocketOwner {
   private func cancel(_ number: Int) {
     let pending = state.withLock { state -> Pending? in
       if let pending = state.pending.removeValue(forKey: number) { return pending }
-      // Not registered yet, or answered already: calls take their number just before, so few are remembered.
+      // Not registered yet, or answered already: the call takes the note away at its end.
       if state.end == nil { state.cancelled.insert(number) }
       return nil
     }

@@ -1,0 +1,80 @@
+import Glibc
+import Primitives
+import RPC
+import RPCSocket
+import Testing
+
+@Suite struct HandoverTests {
+  @Test func `two servers share a listener and the second takes over what waits`() async throws {
+    let first = try TestService()
+    let shared = dup(first.listener)
+    let second = try TestService(listener: shared, path: first.path)
+    first.start()
+    let before = try await first.client()
+    #expect(try await before.call(Echo.self, .init(text: "a")).text == "a")
+    first.server.stopAccepting()
+    // In the backlog, where nobody takes it yet.
+    let waiting = try await first.client()
+    async let answer = waiting.call(Echo.self, .init(text: "b"))
+    second.start()
+    #expect(try await answer.text == "b")
+    #expect(second.server.connectionCount == 1)
+    // The connections of the first still work.
+    #expect(try await before.call(Echo.self, .init(text: "c")).text == "c")
+    await first.stop()
+    await second.stop()
+  }
+
+  @Test func `draining answers what is in flight and refuses what comes later`() async throws {
+    let service = try TestService()
+    service.start()
+    let client = try await service.client()
+    async let inFlight = client.call(Wait.self)
+    #expect(await eventually { await service.gate.entered == 1 })
+    async let drained: Void = service.server.drain(timeout: .seconds(10))
+    // The connection is open for as long as the first request is in flight.
+    let refused = await #expect(throws: RPCError.self) {
+      while true { _ = try await client.call(Echo.self, .init(text: "a")) }
+    }
+    #expect(refused?.matches(CommonFailure.stopping) == true)
+    await service.gate.open()
+    _ = try await inFlight
+    await drained
+    #expect(service.server.connectionCount == 0)
+    await service.stop()
+  }
+
+  @Test func `draining ends subscriptions with a reason`() async throws {
+    let service = try TestService()
+    service.start()
+    let client = try await service.client()
+    let events = try await client.subscribe(Count.self, .init(to: -1))
+    await service.server.drain(timeout: .seconds(10))
+    let error = await #expect(throws: RPCError.self) { for try await _ in events {} }
+    #expect(error?.matches(CommonFailure.stopping) == true)
+    await service.stop()
+  }
+
+  @Test func `draining gives up after its time`() async throws {
+    let service = try TestService()
+    service.start()
+    let client = try await service.client()
+    let inFlight = Task { try await client.call(Wait.self) }
+    #expect(await eventually { await service.gate.entered == 1 })
+    await service.server.drain(timeout: .milliseconds(20))
+    let error = await #expect(throws: RPCError.self) { try await inFlight.value }
+    #expect(error?.matches(CommonFailure.connectionLost) == true)
+    #expect(await eventually { await service.gate.cancelled == 1 })
+    await service.stop()
+  }
+
+  @Test func `stopping leaves the listener and its path alone`() async throws {
+    let service = try TestService()
+    service.start()
+    _ = try await service.client().call(Echo.self, .init(text: "a"))
+    await service.stop()
+    #expect(access(service.path, F_OK) == 0)
+    #expect(fcntl(service.listener, F_GETFD) >= 0)
+    _ = try RawSocket(service.path)
+  }
+}
