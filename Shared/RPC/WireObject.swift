@@ -21,7 +21,8 @@ extension WireObject {
 
   /// The type's name with its enclosing types', without the module's: `VolumeCreate.Params` is `VolumeCreateParams`.
   public static var title: String {
-    String(reflecting: Self.self).split(separator: ".").dropFirst().joined()
+    // A private type's name also holds its file's: "(unknown context at $1234)".
+    String(reflecting: Self.self).split(separator: ".").dropFirst().filter { !$0.hasPrefix("(") }.joined()
   }
 }
 
