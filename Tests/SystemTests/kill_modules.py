@@ -2,19 +2,24 @@
 """Kills the slice of the module that is active, again and again, while clients call all services.
 
 Run as root where systemd runs the host. A connection may be cut; none may be refused. What was acknowledged must be
-there at the end, exactly once. With --guest-port, a counting guest is watched as well.
+there at the end, exactly once. With --guest, a counting guest runs meanwhile: it must come back after each kill that hit
+it, and its acknowledged counter must never go back.
 """
 
 import argparse
+import importlib.machinery
+import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from protocol import Client, Error, request_key  # noqa: E402
 
+DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy")
 SERVICES = ("hardware", "vm", "storage", "alerts")
 
 
@@ -73,6 +78,27 @@ def wait_in_step(hardware, seconds=30):
     raise TimeoutError("the modules were not in step again after %d s: %s" % (seconds, answer))
 
 
+def start_guest(directory, guest):
+    """Starts the counting guest of the quickstart and returns the observer of its counter."""
+    loader = importlib.machinery.SourceFileLoader("scenario", os.path.join(DEPLOY, "scenario"))
+    scenario = importlib.util.module_from_spec(importlib.util.spec_from_loader("scenario", loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(scenario)
+    host = scenario.Host("ftctl", directory)
+    port = scenario.free_port()
+    host.run("library", "add", "tiny", guest + "/disk.raw", show=False)
+    host.run("volume", "create", "tiny-disk", "--image", "tiny", "--undo", show=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+        file.write(scenario.definition(guest, port))
+        file.flush()
+        host.run("vm", "define", file.name, "--autostart", show=False)
+    host.run("vm", "start", "tiny", show=False)
+    observer = scenario.Observer(port)
+    observer.once("next", 120)
+    observer.start()
+    return observer
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
@@ -83,10 +109,12 @@ def main():
     parser.add_argument("--run-directory", default="/run/ftvs")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--guest", help="directory that guest/build filled")
     arguments = parser.parse_args()
 
     hardware = Client(arguments.run_directory + "/hardware.sock")
     wait_in_step(hardware)
+    observer = start_guest(arguments.run_directory, arguments.guest) if arguments.guest else None
     callers = [Caller(arguments.run_directory, number) for number in range(arguments.clients)]
     for caller in callers:
         caller.start()
@@ -95,13 +123,21 @@ def main():
         began = time.monotonic()
         subprocess.run(["systemctl", "kill", "--signal=KILL", "ftvs-%s.slice" % active], check=True)
         wait_in_step(hardware)
-        print("kill %2d: %s; in step again after %.0f ms" % (kill + 1, active, 1000 * (time.monotonic() - began)), flush=True)
+        in_step = time.monotonic()
+        if observer:
+            observer.after(observer.acknowledged + 1, 120)
+        print("kill %2d: %s; in step again after %.0f ms" % (kill + 1, active, 1000 * (in_step - began))
+              + ("; guest at %d" % observer.acknowledged if observer else ""), flush=True)
     for caller in callers:
         caller.stopping.set()
     for caller in callers:
         caller.join(timeout=30)
 
     problems = [caller.problem for caller in callers if caller.problem]
+    if observer:
+        observer.stop()
+        if observer.lost:
+            problems.append("guest: " + observer.lost)
     everyone = [client for caller in callers for client in caller.clients.values()] + [hardware]
     refused = sum(client.refused for client in everyone)
     if refused:
