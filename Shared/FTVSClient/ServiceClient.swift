@@ -60,32 +60,14 @@ public final class ServiceClient: RPCCaller {
   }
 
   /// Follows a subscription through failovers: it subscribes anew with the parameters that `params` makes of the last event (nil
-  /// before the first), and ends only with an error that a new connection does not cure.
+  /// before the first), and ends with the subscription, or with an error that a new one does not cure.
+  ///
+  /// Also a reader who is too slow for a time is only held up: what it missed comes with the next subscription.
   public func follow<S: RPCSubscription>(
     _ subscription: S.Type, _ params: @escaping @Sendable (S.Event?) -> S.Params
   ) -> AsyncThrowingStream<S.Event, any Error> {
-    let (stream, continuation) = AsyncThrowingStream<S.Event, any Error>.makeStream(
-      bufferingPolicy: .bufferingOldest(limits.waitingEvents))
-    let task = Task {
-      var last: S.Event?
-      while !Task.isCancelled {
-        do {
-          for try await event in try await subscribe(subscription, params(last)) {
-            last = event
-            if case .dropped = continuation.yield(event) {
-              throw RPCError(CommonFailure.limitExceeded, "This program did not take events as fast as they came.")
-            }
-          }
-          return continuation.finish()
-        } catch let error as RPCError where Self.isCuredByReconnecting(error) {
-          continue
-        } catch {
-          return continuation.finish(throwing: error)
-        }
-      }
-    }
-    continuation.onTermination = { _ in task.cancel() }
-    return stream
+    let follower = Follower<S>(client: self, params: params)
+    return AsyncThrowingStream { try await follower.next() }
   }
 
   // MARK: Methods by name
@@ -158,7 +140,7 @@ public final class ServiceClient: RPCCaller {
     }
   }
 
-  private static func isCuredByReconnecting(_ error: RPCError) -> Bool {
+  static func isCuredByReconnecting(_ error: RPCError) -> Bool {
     error.matches(CommonFailure.connectionLost) || error.matches(CommonFailure.stopping)
   }
 

@@ -6,6 +6,8 @@ package protocol RPCSessionOutput: AnyObject, Sendable {
   func send(_ message: [UInt8])
   /// Queues an event, or refuses it because so much is queued already.
   func sendEvent(_ message: [UInt8]) -> Bool
+  /// Waits until what is queued is sent; false when that takes too long, or the client is gone.
+  func waitForRoom() async -> Bool
   /// A request is done and what answers it is queued.
   func requestFinished()
 }
@@ -57,10 +59,15 @@ package final class RPCSession: Sendable {
   // MARK: Requests
 
   /// Takes one message.
-  package func receive(_ text: UnsafeBufferPointer<UInt8>, _ output: some RPCSessionOutput) {
+  ///
+  /// `hold` is kept until the message is handled: it stands for the memory that a large one takes.
+  package func receive(
+    _ text: UnsafeBufferPointer<UInt8>, _ output: some RPCSessionOutput, hold: (any Sendable & AnyObject)? = nil
+  ) {
     if text.count > limits.inlineParseBytes {
       let copy = Array(text)
       start(output) { session in
+        defer { withExtendedLifetime(hold) {} }
         do {
           await session.handle(try JSON.parse(copy), output)
         } catch {
@@ -259,10 +266,19 @@ package final class RPCSession: Sendable {
         cut.withLock { $0 = self.tooLarge("An event", message.count) }
         return false
       }
-      return subscription.whileOpen {
-        if output.sendEvent(message) { return true }
-        cut.withLock { $0 = Self.tooSlow }
-        return false
+      while true {
+        var isQueued = false
+        guard
+          subscription.whileOpen({
+            isQueued = output.sendEvent(message)
+            return true
+          })
+        else { return false }
+        if isQueued { return true }
+        guard await output.waitForRoom() else {
+          cut.withLock { $0 = Self.tooSlow }
+          return false
+        }
       }
     }
     end(number, cut.withLock { $0 } ?? error, output)

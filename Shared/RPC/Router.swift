@@ -46,7 +46,7 @@ public struct Router: Sendable {
     { emit in
       do {
         for try await event in stream {
-          guard emit(try WireCoder.encode(event)) else { break }
+          guard await emit(try WireCoder.encode(event)) else { break }
         }
         return nil
       } catch let error as RPCError {
@@ -107,7 +107,7 @@ public struct Router: Sendable {
 
 /// Sends a subscription's events to `emit` until the stream ends or `emit` wants no more; returns why it ended, where that was
 /// an error.
-typealias EventSource = @Sendable (_ emit: @Sendable (JSONValue) -> Bool) async -> RPCError?
+typealias EventSource = @Sendable (_ emit: @Sendable (JSONValue) async -> Bool) async -> RPCError?
 
 /// A method and what handles it.
 private struct Route: Sendable {

@@ -83,6 +83,9 @@ final class FramedSocket: EventHandler {
   /// Bytes that wait for the peer.
   var queuedBytes: Int { outbound.withLock { $0.queuedBytes } }
 
+  /// Whether neither side has closed.
+  var isOpen: Bool { outbound.withLock { $0.descriptor >= 0 && !$0.isBroken } }
+
   /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait already.
   @discardableResult
   func send(_ message: [UInt8], queueLimit: Int? = nil) -> Bool {
@@ -233,7 +236,7 @@ final class FramedSocket: EventHandler {
       }
       return (isPaused, inbound.count > 0 && !isPaused)
     }
-    if problem == nil, !budget.hold(inbound.withLock { $0.count }, for: self) { problem = Self.noRoom }
+    if problem == nil, !budget.hold(inbound.withLock { $0.count }, for: self) { problem = InboundBudget.exceeded }
     if let problem {
       owner.broken(problem)
       closeWhenSent()
@@ -261,9 +264,6 @@ final class FramedSocket: EventHandler {
         + "length before each message?",
       data: ["countBytes": .integer(Int64(length)), "limitBytes": .integer(Int64(limits.frameBytes))])
   }
-
-  private static let noRoom = RPCError(
-    CommonFailure.limitExceeded, "The service holds as many unfinished messages as it can; wait, or send smaller ones.")
 
   /// The owner takes frames again. From any thread.
   func resumeReading() {
@@ -328,32 +328,6 @@ final class FramedSocket: EventHandler {
     }
     _ = budget.hold(0, for: self)
     owner?.closed()
-  }
-}
-
-/// Bounds the bytes of unhandled frames that several sockets hold together.
-final class InboundBudget: Sendable {
-  private let limit: Int
-  /// What one socket may always hold, however much others do.
-  private let free: Int
-  private let state = Mutex<(total: Int, held: [ObjectIdentifier: Int])>((0, [:]))
-
-  init(limit: Int, free: Int) {
-    self.limit = limit
-    self.free = free
-  }
-
-  /// Tells what a socket holds now; false when that is too much.
-  func hold(_ count: Int, for socket: FramedSocket) -> Bool {
-    state.withLock { state in
-      let identifier = ObjectIdentifier(socket)
-      let before = state.held[identifier] ?? 0
-      let now = count > free ? count : 0
-      guard now != before else { return true }
-      state.total += now - before
-      state.held[identifier] = now == 0 ? nil : now
-      return now <= before || state.total <= limit
-    }
   }
 }
 

@@ -6,7 +6,7 @@ public struct RPCLimits: Sendable {
   public var frameBytes = 16 << 20
   /// Time from a frame's first byte to its last, while this side reads.
   public var frameTimeout = Duration.seconds(30)
-  /// Bytes of unfinished or unhandled frames of one server's connections together.
+  /// Bytes of one server's unfinished and large frames, all connections together; frames beyond that are refused.
   public var inboundBytes = 64 << 20
   /// Frames up to this are parsed on the event loop; longer ones in their request's task.
   public var inlineParseBytes = 64 << 10
@@ -23,8 +23,10 @@ public struct RPCLimits: Sendable {
   public var batchRequests = 1_024
   /// Subscriptions of one connection.
   public var subscriptionsPerConnection = 64
-  /// Bytes waiting for a client beyond which its events are not queued: its subscription is cut.
+  /// Bytes waiting for a client beyond which its events wait, too.
   public var eventQueueBytes = 1 << 20
+  /// Time in which such a client must have taken what waits, or its subscriptions are cut.
+  public var eventTimeout = Duration.seconds(5)
   /// Bytes waiting for a client beyond which its requests are not read.
   public var readPauseBytes = 4 << 20
   /// Bytes waiting for a peer beyond which its connection is closed.

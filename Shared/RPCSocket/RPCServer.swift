@@ -233,7 +233,7 @@ public final class RPCServer: Sendable {
     let connection = ServerConnection(
       number: number, socket: FramedSocket(descriptor, loop: loop, limits: limits, budget: budget),
       session: RPCSession(router: router, context: context, limits: sessionLimits), caller: caller, limits: limits,
-      server: self)
+      budget: budget, server: self)
     state.withLock { state in
       state.connections[number] = connection
       if connection.isCounted { state.perUser[caller.userID, default: 0] += 1 }

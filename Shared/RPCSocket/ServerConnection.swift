@@ -14,10 +14,15 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
   /// Set while frames wait unread for requests or bytes to become fewer.
   private let isPaused = Atomic(false)
   private let closesWhenIdle = Atomic(false)
+  /// Subscriptions that wait for the queue to be sent.
+  private let waiting = Mutex<[CheckedContinuation<Bool, Never>]>([])
+  private let budget: InboundBudget
 
   init(
-    number: Int, socket: FramedSocket, session: RPCSession, caller: Caller, limits: RPCLimits, server: RPCServer
+    number: Int, socket: FramedSocket, session: RPCSession, caller: Caller, limits: RPCLimits,
+    budget: InboundBudget, server: RPCServer
   ) {
+    self.budget = budget
     self.number = number
     self.socket = socket
     self.session = session
@@ -44,9 +49,19 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
     session.inFlight < limits.requestsPerConnection && socket.queuedBytes < limits.readPauseBytes
   }
 
-  func received(_ text: UnsafeBufferPointer<UInt8>) { session.receive(text, self) }
+  func received(_ text: UnsafeBufferPointer<UInt8>) {
+    guard text.count > limits.inlineParseBytes else { return session.receive(text, self) }
+    guard let hold = budget.take(text.count) else {
+      socket.send(RPCMessage.failure(.null, InboundBudget.exceeded))
+      return
+    }
+    session.receive(text, self, hold: hold)
+  }
 
-  func queueEmptied() { goOn() }
+  func queueEmptied() {
+    resumeWaiting(true)
+    goOn()
+  }
 
   func peerFinishedSending() {
     closesWhenIdle.store(true, ordering: .sequentiallyConsistent)
@@ -58,9 +73,10 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
     session.leave()
   }
 
-  func deadlinePassed() {}
+  func deadlinePassed() { resumeWaiting(false) }
 
   func closed() {
+    resumeWaiting(false)
     session.leave()
     server.connectionClosed(self)
   }
@@ -70,6 +86,28 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
   func send(_ message: [UInt8]) { socket.send(message) }
 
   func sendEvent(_ message: [UInt8]) -> Bool { socket.send(message, queueLimit: limits.eventQueueBytes) }
+
+  func waitForRoom() async -> Bool {
+    await withCheckedContinuation { continuation in
+      let isFirst = waiting.withLock { waiting in
+        waiting.append(continuation)
+        return waiting.count == 1
+      }
+      if isFirst { socket.setOwnerDeadline(UnixSocket.now() + limits.eventTimeout.nanosecondCount) }
+      // What became empty, or closed, before this subscription began to wait has not resumed it.
+      if socket.queuedBytes == 0 { resumeWaiting(socket.isOpen) }
+    }
+  }
+
+  private func resumeWaiting(_ hasRoom: Bool) {
+    let continuations = waiting.withLock { waiting in
+      defer { waiting = [] }
+      return waiting
+    }
+    guard !continuations.isEmpty else { return }
+    socket.setOwnerDeadline(nil)
+    for continuation in continuations { continuation.resume(returning: hasRoom) }
+  }
 
   func requestFinished() { goOn() }
 

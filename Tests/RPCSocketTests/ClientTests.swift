@@ -134,6 +134,7 @@ import Testing
   @Test func `a subscriber that does not read is cut with a reason`() async throws {
     var limits = RPCLimits()
     limits.eventQueueBytes = 100_000
+    limits.eventTimeout = .milliseconds(50)
     try await withService(limits) { service in
       let socket = try RawSocket(service.path)
       socket.write(
@@ -148,6 +149,37 @@ import Testing
       // The connection itself goes on.
       socket.write(frame: #"{"jsonrpc":"2.0","id":2,"method":"test.echo","params":{"text":"a"}}"#)
       #expect(await socket.read()?.contains(#""id":2,"result""#) == true)
+    }
+  }
+
+  @Test func `a subscriber that reads is not cut, however much comes at once`() async throws {
+    var limits = RPCLimits()
+    limits.eventQueueBytes = 10_000
+    try await withService(limits) { service in
+      var limits = RPCLimits()
+      limits.waitingEvents = 100_000
+      let client = try await service.client(limits)
+      var count = 0
+      for try await _ in try await client.subscribe(Count.self, .init(to: 20_000, sizeBytes: 100)) { count += 1 }
+      #expect(count == 20_000)
+    }
+  }
+
+  @Test func `a program that does not take its events is told so after those it has`() async throws {
+    try await withService { service in
+      var limits = RPCLimits()
+      limits.waitingEvents = 10
+      let client = try await service.client(limits)
+      let events = try await client.subscribe(Count.self, .init(to: 1_000))
+      // Those that came before this answer are dropped already.
+      #expect(await eventually { service.streams.ended.load(ordering: .sequentiallyConsistent) == 1 })
+      _ = try await client.call(Echo.self, .init(text: "a"))
+      var numbers: [Int] = []
+      let error = await #expect(throws: RPCError.self) {
+        for try await event in events { numbers.append(event.number) }
+      }
+      #expect(error?.matches(CommonFailure.limitExceeded) == true)
+      #expect(numbers == Array(1...10))
     }
   }
 

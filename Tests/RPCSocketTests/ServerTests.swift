@@ -236,6 +236,23 @@ private func request(_ id: Int, _ method: String, _ params: String = "{}") -> St
     }
   }
 
+  @Test func `large messages beyond what the service can hold are refused, and small ones are not`() async throws {
+    var limits = RPCLimits()
+    limits.inboundBytes = 1_000_000
+    try await withService(limits) { service in
+      let small = try await service.client()
+      let large = try await service.client()
+      let error = await #expect(throws: RPCError.self) {
+        try await large.call(Echo.self, .init(text: String(repeating: "x", count: 2_000_000)))
+      }
+      #expect(error?.matches(CommonFailure.limitExceeded) == true)
+      #expect(try await small.call(Echo.self, .init(text: "a")).text == "a")
+      // What was held is given back.
+      let again = try await service.client()
+      for _ in 0..<5 { _ = try await again.call(Echo.self, .init(text: String(repeating: "x", count: 300_000))) }
+    }
+  }
+
   @Test func `a peer without a role may only do what anyone may`() async throws {
     try await withService(policy: .groups()) { service in
       // Root is admin whatever the groups say, so this runs only where the tests are not root's.

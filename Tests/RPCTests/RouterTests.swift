@@ -56,6 +56,7 @@ private final class Recorder: RPCSessionOutput {
     return true
   }
   func requestFinished() {}
+  func waitForRoom() async -> Bool { true }
 
   /// The next message.
   func next() async -> String {
