@@ -90,7 +90,7 @@ let services: [Target] = [
   .systemLibrary(name: "CLinuxFile", path: "Services/Storage/CLinuxFile"),
   library("BlockLayers", "Services/Storage/BlockLayers", ["CLinuxFile", "Primitives"]),
   library("VHD", "Services/Storage/VHD", ["Primitives", "BlockLayers"]),
-  library("NBD", "Services/Storage/NBD", ["Primitives", "BlockLayers", log]),
+  library("NBD", "Services/Storage/NBD", ["CLinuxFile", "Primitives", "BlockLayers", log]),
   library(
     "StorageCore", "Services/Storage/Core",
     ["Primitives", "RPC", "ServiceAPI", "StorageAPI", "AlertAPI", "ControlState", "BlockLayers", "VHD", "NBD", log]),

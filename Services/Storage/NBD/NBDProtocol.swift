@@ -1,0 +1,142 @@
+import BlockLayers
+import Glibc
+
+/// Numbers of the NBD protocol (proto.md of the NBD project). All fields on the wire are big-endian.
+enum NBD {
+  static let greeting: UInt64 = 0x4e42_444d_4147_4943  // NBDMAGIC
+  static let optionMagic: UInt64 = 0x4948_4156_454f_5054  // IHAVEOPT
+  static let optionReplyMagic: UInt64 = 0x0003_e889_0455_65a9
+  static let requestMagic: UInt32 = 0x2560_9513
+  static let simpleReplyMagic: UInt32 = 0x6744_6698
+  static let structuredReplyMagic: UInt32 = 0x668e_33ef
+  static let requestLength = 28
+
+  /// Both the server's and the client's handshake flags.
+  enum Handshake {
+    static let fixedNewstyle: UInt16 = 1
+    static let noZeroes: UInt16 = 2
+  }
+
+  enum Option: UInt32 {
+    case exportName = 1, abort, list
+    case startTLS = 5
+    case info, go, structuredReply, listMetaContext, setMetaContext
+  }
+
+  enum OptionReply {
+    static let acknowledge: UInt32 = 1
+    static let server: UInt32 = 2
+    static let info: UInt32 = 3
+    static let metaContext: UInt32 = 4
+    static let unsupported: UInt32 = 0x8000_0001
+    static let policy: UInt32 = 0x8000_0002
+    static let invalid: UInt32 = 0x8000_0003
+    static let unknown: UInt32 = 0x8000_0006
+    static let shutdown: UInt32 = 0x8000_0007
+    static let tooBig: UInt32 = 0x8000_0009
+  }
+
+  enum Info: UInt16 {
+    case export = 0, name, description, blockSize
+  }
+
+  /// What an export can do.
+  enum Export {
+    static let hasFlags: UInt16 = 1
+    static let readOnly: UInt16 = 2
+    static let sendFlush: UInt16 = 4
+    static let sendFUA: UInt16 = 8
+    static let sendTrim: UInt16 = 32
+    static let sendWriteZeroes: UInt16 = 64
+    static let sendDF: UInt16 = 128
+    static let multiConnection: UInt16 = 256
+    static let sendCache: UInt16 = 1024
+    static let sendFastZero: UInt16 = 2048
+  }
+
+  enum Command: UInt16 {
+    case read = 0, write, disconnect, flush, trim, cache, writeZeroes, blockStatus
+  }
+
+  enum CommandFlag {
+    static let forceUnitAccess: UInt16 = 1
+    static let noHole: UInt16 = 2
+    static let dontFragment: UInt16 = 4
+    static let requestOne: UInt16 = 8
+    static let fastZero: UInt16 = 16
+  }
+
+  enum Chunk {
+    static let done: UInt16 = 1
+    static let none: UInt16 = 0
+    static let offsetData: UInt16 = 1
+    static let blockStatus: UInt16 = 5
+    static let error: UInt16 = 0x8001
+    static let headerLength = 20
+  }
+
+  enum AllocationFlag {
+    static let hole: UInt32 = 1
+    static let zero: UInt32 = 2
+  }
+
+  static let allocationContext = "base:allocation"
+  static let allocationContextID: UInt32 = 1
+
+  /// Error numbers on the wire; they have Linux' values on every system.
+  enum Failure: UInt32 {
+    case notPermitted = 1
+    case io = 5
+    case noMemory = 12
+    case invalid = 22
+    case noSpace = 28
+    case overflow = 75
+    case notSupported = 95
+    case shutdown = 108
+
+    init(_ error: BlockError) {
+      self =
+        switch error.errno {
+        case EPERM, EROFS, EACCES: .notPermitted
+        case ENOSPC, EDQUOT, EFBIG: .noSpace
+        case ENOMEM: .noMemory
+        case EINVAL: .invalid
+        case EOPNOTSUPP: .notSupported
+        case ESHUTDOWN: .shutdown
+        default: .io
+        }
+    }
+  }
+}
+
+/// Every bound of the server, in one place.
+public struct NBDLimits: Sendable, Hashable {
+  /// Connections at the same time; a further one is closed at once.
+  public var connections = 1024
+  /// Bytes that one request may read or write; announced to clients.
+  public var requestBytes = 32 << 20
+  /// Bytes of one option.
+  public var optionBytes = 64 << 10
+  /// Options that a client may send before it has chosen an export.
+  public var options = 4096
+  /// Seconds that a client may be silent before it has chosen an export.
+  public var negotiationSeconds = 30
+  /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
+  public var flushesPerConnection = 16
+  /// Threads for flushes, of all connections.
+  public var flushThreads = 32
+  /// Seconds that `stop` leaves to clients to take their last answers.
+  public var stopSeconds = 2
+
+  public init() {}
+}
+
+/// Why a connection ended.
+enum NBDEnd: Error {
+  /// The client left, or took its leave.
+  case closed
+  /// The client broke the protocol so that nothing more of it can be understood.
+  case breach(String)
+  /// The server ended it.
+  case ended
+}

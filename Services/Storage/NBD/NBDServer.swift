@@ -1,0 +1,202 @@
+import BlockLayers
+import CLinuxFile
+import Glibc
+import Logging
+
+/// A server of block devices over the NBD protocol: fixed newstyle, structured replies, block status.
+///
+/// One thread accepts, one thread serves each connection, and a few flush. None of the calls may be made from the
+/// cooperative pool, but for the asynchronous ones.
+public final class NBDServer: @unchecked Sendable {
+  // `connections`, `isAccepting` and `isStopped` are touched only with `monitor` held; the rest is immutable and Sendable.
+
+  private let listener: Int32
+  private let provider: any NBDExportProvider
+  private let limits: NBDLimits
+  private let logger: Logger
+  private let pool: WorkerPool
+  /// Readable once the acceptor is to end.
+  private let wake: (read: Int32, write: Int32)
+  private let monitor = Monitor()
+  private var connections: [ObjectIdentifier: NBDConnection] = [:]
+  private var isAccepting = false
+  private var isStopped = false
+
+  /// - Parameters:
+  ///   - listener: a listening socket. It may be shared with another process; it is made non-blocking and never closed.
+  ///   - exports: decides who gets what.
+  public init(listener: Int32, exports: some NBDExportProvider, limits: NBDLimits = .init(), logger: Logger) {
+    self.listener = listener
+    provider = exports
+    self.limits = limits
+    self.logger = logger
+    pool = WorkerPool(name: "ftvs-nbd-flush", limit: limits.flushThreads)
+    var ends: [Int32] = [-1, -1]
+    if pipe(&ends) != 0 { ends = [-1, -1] }
+    for end in ends where end >= 0 { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    wake = (ends[0], ends[1])
+  }
+
+  deinit {
+    if wake.read >= 0 { close(wake.read) }
+    if wake.write >= 0 { close(wake.write) }
+  }
+
+  /// Begins to accept connections. False when it was stopped, accepts already, or the system has no thread to give.
+  public func start() -> Bool {
+    let begins = monitor.locked { () -> Bool in
+      guard !isAccepting, !isStopped else { return false }
+      isAccepting = true
+      return true
+    }
+    guard begins else { return false }
+    _ = fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK)
+    let started = Thread.start(name: "ftvs-nbd") { [self] in accept() }
+    if !started { monitor.locked { isAccepting = false } }
+    return started
+  }
+
+  /// Connections that have opened an export or are about to.
+  public var sessions: [NBDSessionStatus] {
+    monitor.locked { Array(connections.values) }.compactMap { connection in
+      let name = connection.exportName.withLock { $0 }
+      return name.isEmpty ? nil : NBDSessionStatus(exportName: name, peerUserID: connection.peerUserID)
+    }
+  }
+
+  /// Ends every connection that has this export open. When it returns, none of their requests is under way, and none
+  /// that was received is executed later. The provider must refuse the name before this is called, or clients come
+  /// back. Blocks as long as a request takes that has begun; must not be called while holding what the device or the
+  /// provider waits for.
+  public func closeSessions(of exportName: String) { closeSessions { $0 == exportName } }
+
+  /// Ends every connection whose export's name fulfils the condition; as `closeSessions(of:)`.
+  public func closeSessions(where matches: (String) -> Bool) {
+    monitor.lock()
+    let fenced = connections.values.filter { connection in
+      let name = connection.exportName.withLock { $0 }
+      return !name.isEmpty && matches(name)
+    }
+    monitor.unlock()
+    for connection in fenced { connection.shutDown(fencing: true) }
+    waitForEnd(of: fenced)
+  }
+
+  /// The same for asynchronous callers: waits on a thread of its own.
+  public func closeSessionsAsync(of exportName: String) async {
+    await withCheckedContinuation { continuation in
+      let started = Thread.start(name: "ftvs-nbd-fence") { [self] in
+        closeSessions(of: exportName)
+        continuation.resume()
+      }
+      if !started {
+        closeSessions(of: exportName)
+        continuation.resume()
+      }
+    }
+  }
+
+  /// Accepts no more. Connections that wait go to whoever else accepts from the listener.
+  public func stopAccepting() {
+    monitor.lock()
+    isStopped = true
+    if isAccepting {
+      var byte: UInt8 = 0
+      _ = write(wake.write, &byte, 1)
+    }
+    while isAccepting { monitor.wait() }
+    monitor.unlock()
+  }
+
+  /// Accepts no more, answers what has arrived, and ends all connections. Clients that do not take their answers are cut
+  /// off after a time.
+  public func stop() {
+    stopAccepting()
+    let all = monitor.locked { Array(connections.values) }
+    for connection in all { connection.stopReceiving() }
+    let late = Thread.start(name: "ftvs-nbd-stop") { [limits] in
+      sleep(UInt32(clamping: limits.stopSeconds))
+      for connection in all { connection.shutDown(fencing: false) }
+    }
+    if !late { for connection in all { connection.shutDown(fencing: false) } }
+    waitForEnd(of: all)
+  }
+
+  private func waitForEnd(of ending: [NBDConnection]) {
+    monitor.lock()
+    while ending.contains(where: { connections[ObjectIdentifier($0)] != nil }) { monitor.wait() }
+    monitor.unlock()
+  }
+
+  // MARK: Accepting
+
+  private func accept() {
+    var watched = [
+      pollfd(fd: wake.read, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
+    ]
+    while !monitor.locked({ isStopped }) {
+      guard poll(&watched, 2, -1) >= 0 || errno == EINTR else { break }
+      guard watched[0].revents == 0 else { break }
+      let descriptor = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+      if descriptor >= 0 {
+        begin(descriptor)
+      } else if errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS {
+        logger.error("no connection can be accepted", metadata: ["errno": "\(errno)"])
+        // Until somebody leaves; only the order to stop is listened to meanwhile.
+        _ = poll(&watched, 1, 100)
+      } else if errno == EBADF || errno == EINVAL || errno == ENOTSOCK {
+        logger.critical("the NBD listener is gone", metadata: ["errno": "\(errno)"])
+        break
+      }
+    }
+    monitor.lock()
+    isAccepting = false
+    monitor.wakeAll()
+    monitor.unlock()
+  }
+
+  private func begin(_ descriptor: Int32) {
+    let connection = NBDConnection(descriptor: descriptor)
+    let isTaken = monitor.locked { () -> Bool in
+      guard !isStopped, connections.count < limits.connections else { return false }
+      connections[ObjectIdentifier(connection)] = connection
+      return true
+    }
+    guard isTaken else {
+      logger.warning("an NBD connection too many was closed", metadata: ["limit": "\(limits.connections)"])
+      return connection.close()
+    }
+    if !Thread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
+  }
+
+  // MARK: Serving
+
+  private func serve(_ connection: NBDConnection) {
+    defer { end(connection) }
+    do throws(NBDEnd) {
+      var input = NBDInput(connection, capacity: NBDTransmission.usualPayload + 4096)
+      connection.setReceiveTimeout(seconds: limits.negotiationSeconds)
+      var negotiation = NBDNegotiation(connection, provider, limits)
+      let agreement = try negotiation.run(&input)
+      connection.setReceiveTimeout(seconds: 0)
+      var transmission = NBDTransmission(connection, agreement, limits, pool)
+      try transmission.run(&input)
+    } catch {
+      guard case .breach(let reason) = error else { return }
+      let name = connection.exportName.withLock { $0 }
+      logger.warning(
+        "an NBD client broke the protocol",
+        metadata: ["export": "\(name)", "uid": "\(connection.peerUserID)", "reason": "\(reason)"])
+    }
+  }
+
+  /// Nothing of the connection is under way any more.
+  private func end(_ connection: NBDConnection) {
+    connection.close()
+    monitor.lock()
+    connections[ObjectIdentifier(connection)] = nil
+    monitor.wakeAll()
+    monitor.unlock()
+  }
+}

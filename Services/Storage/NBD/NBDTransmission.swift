@@ -1,0 +1,302 @@
+import BlockLayers
+import Glibc
+
+/// The transmission phase of one connection.
+///
+/// Its thread executes requests as they come; what waits for the disk to be durable (flush, forced unit access) goes to
+/// a worker after its data is written, so that what follows it does not wait. Answers are sent in one piece as soon as
+/// no further request has been received. A request of usual size allocates nothing.
+struct NBDTransmission: ~Copyable {
+  struct Request {
+    var flags: UInt16
+    var type: UInt16
+    var cookie: UInt64
+    var offset: Int64
+    var count: Int
+    var error: NBD.Failure?
+  }
+
+  /// Bytes of a payload that fit into the buffers; larger ones get memory of their own for the time of the request.
+  static let usualPayload = 512 << 10
+
+  private let connection: NBDConnection
+  private let device: any BlockDevice
+  private let agreement: NBDAgreement
+  private let limits: NBDLimits
+  private let flushes: NBDFlushes
+  private let size: Int64
+  private var output: NBDOutput
+
+  init(_ connection: NBDConnection, _ agreement: NBDAgreement, _ limits: NBDLimits, _ pool: WorkerPool) {
+    self.connection = connection
+    self.agreement = agreement
+    self.limits = limits
+    device = agreement.export.device
+    size = agreement.export.device.size
+    flushes = NBDFlushes(
+      connection, device, pool, limit: limits.flushesPerConnection, structured: agreement.structuredReplies)
+    output = NBDOutput(connection, capacity: Self.usualPayload + 4096)
+  }
+
+  /// Serves until the connection ends. Afterwards nothing of it is under way.
+  mutating func run(_ input: inout NBDInput) throws(NBDEnd) {
+    defer { flushes.wait() }
+    while true {
+      if input.available < NBD.requestLength { try output.send() }
+      let header = try input.need(NBD.requestLength)
+      guard header.big(UInt32.self, at: 0) == NBD.requestMagic else {
+        throw .breach("request without its magic number")
+      }
+      let type = header.big(UInt16.self, at: 6)
+      var request = Request(
+        flags: header.big(UInt16.self, at: 4), type: type, cookie: header.big(UInt64.self, at: 8),
+        offset: Int64(truncatingIfNeeded: header.big(UInt64.self, at: 16)),
+        count: Int(header.big(UInt32.self, at: 24)))
+      input.take(NBD.requestLength)
+      if connection.isFenced.load(ordering: .sequentiallyConsistent) { throw .ended }
+      guard let command = NBD.Command(rawValue: type) else {
+        try fail(request, .invalid)
+        continue
+      }
+      if command == .disconnect {
+        try output.send()
+        throw .closed
+      }
+      request.error = check(request, command)
+      try execute(request, command, &input)
+    }
+  }
+
+  // MARK: Checking
+
+  /// What is wrong with a request; nil when nothing is.
+  @inline(__always)
+  private func check(_ request: Request, _ command: NBD.Command) -> NBD.Failure? {
+    let allowed: UInt16 =
+      switch command {
+      case .write, .trim, .flush: NBD.CommandFlag.forceUnitAccess
+      case .read: NBD.CommandFlag.dontFragment
+      case .writeZeroes:
+        NBD.CommandFlag.forceUnitAccess | NBD.CommandFlag.noHole | NBD.CommandFlag.fastZero
+      case .blockStatus: NBD.CommandFlag.requestOne
+      case .cache, .disconnect: 0
+      }
+    // Clients may set FUA on any command where it was announced; it means nothing where nothing is written.
+    if request.flags & ~(allowed | NBD.CommandFlag.forceUnitAccess) != 0 { return .invalid }
+    if command == .flush { return request.offset == 0 && request.count == 0 ? nil : .invalid }
+    let writes = command == .write || command == .trim || command == .writeZeroes
+    if writes, agreement.export.isReadOnly { return .notPermitted }
+    if command == .blockStatus, !agreement.allocationContext { return .invalid }
+    if request.flags & NBD.CommandFlag.dontFragment != 0, !agreement.structuredReplies { return .invalid }
+    let transfers = command == .read || command == .write
+    if transfers, request.count > limits.requestBytes { return command == .read ? .overflow : .invalid }
+    guard request.count > 0 else { return .invalid }
+    guard request.offset >= 0, Int64(request.count) <= size, request.offset <= size - Int64(request.count) else {
+      return writes ? .noSpace : .invalid
+    }
+    return nil
+  }
+
+  // MARK: Executing
+
+  @inline(__always)
+  private mutating func execute(
+    _ request: Request, _ command: NBD.Command, _ input: inout NBDInput
+  ) throws(NBDEnd) {
+    switch command {
+    case .read: try read(request)
+    case .write: try write(request, &input)
+    case .flush, .trim, .writeZeroes, .cache, .disconnect: try change(request, command)
+    case .blockStatus: try blockStatus(request)
+    }
+  }
+
+  @inline(__always)
+  private mutating func write(_ request: Request, _ input: inout NBDInput) throws(NBDEnd) {
+    if request.error != nil {
+      // The payload is on its way whatever is wrong with the rest.
+      try output.send()
+      try input.skip(request.count)
+      return try finish(request, nil)
+    }
+    if request.count <= Self.usualPayload {
+      if input.available < request.count { try output.send() }
+      let payload = try input.need(request.count)
+      defer { input.take(request.count) }
+      return try write(request, UnsafeRawBufferPointer(start: payload, count: request.count))
+    }
+    try output.send()
+    let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: request.count, alignment: 4096)
+    defer { payload.deallocate() }
+    try input.take(into: payload)
+    try write(request, UnsafeRawBufferPointer(payload))
+  }
+
+  @inline(__always)
+  private mutating func write(_ request: Request, _ payload: UnsafeRawBufferPointer) throws(NBDEnd) {
+    // Looked at again: receiving the payload may have taken long.
+    if connection.isFenced.load(ordering: .sequentiallyConsistent) { throw .ended }
+    var failure: BlockError?
+    do throws(BlockError) { try device.write(payload, at: request.offset, flags: []) } catch { failure = error }
+    try finish(request, failure)
+  }
+
+  private mutating func change(_ request: Request, _ command: NBD.Command) throws(NBDEnd) {
+    if command == .flush, request.error == nil { return try flushes.submit(request.cookie, &output) }
+    var failure: BlockError?
+    if request.error == nil {
+      do throws(BlockError) {
+        let count = Int64(request.count)
+        switch command {
+        case .trim: try device.trim(at: request.offset, count: count)
+        case .writeZeroes:
+          var flags: WriteFlags = []
+          if request.flags & NBD.CommandFlag.noHole != 0 { flags.insert(.keepAllocated) }
+          if request.flags & NBD.CommandFlag.fastZero != 0 { flags.insert(.onlyIfFast) }
+          try device.writeZeroes(at: request.offset, count: count, flags: flags)
+        default: break
+        }
+      } catch {
+        failure = error
+      }
+    }
+    try finish(request, failure)
+  }
+
+  /// Answers a request without a result, after a flush where it asks for one.
+  @inline(__always)
+  private mutating func finish(_ request: Request, _ failure: BlockError?) throws(NBDEnd) {
+    if let error = request.error { return try fail(request, error) }
+    if let failure { return try fail(request, NBD.Failure(failure)) }
+    if request.flags & NBD.CommandFlag.forceUnitAccess != 0, request.type != NBD.Command.cache.rawValue {
+      return try flushes.submit(request.cookie, &output)
+    }
+    try output.reserve(NBD.Chunk.headerLength)
+    output.putSuccess(request.cookie, structured: agreement.structuredReplies)
+  }
+
+  private mutating func fail(_ request: Request, _ error: NBD.Failure) throws(NBDEnd) {
+    try output.reserve(64)
+    output.putFailure(request.cookie, error, structured: agreement.structuredReplies)
+  }
+
+  // MARK: Reading
+
+  @inline(__always)
+  private mutating func read(_ request: Request) throws(NBDEnd) {
+    if let error = request.error { return try fail(request, error) }
+    if request.count <= Self.usualPayload {
+      _ = try readPiece(request, at: request.offset, count: request.count, isLast: true)
+      return
+    }
+    guard agreement.structuredReplies, request.flags & NBD.CommandFlag.dontFragment == 0 else {
+      return try readWhole(request)
+    }
+    var at = request.offset
+    let end = request.offset + Int64(request.count)
+    while at < end {
+      let count = min(Int(end - at), Self.usualPayload)
+      guard try readPiece(request, at: at, count: count, isLast: at + Int64(count) == end) else { return }
+      at += Int64(count)
+    }
+  }
+
+  /// Reads straight into the answer. False when that failed, which is then the last that is said of the request.
+  @inline(__always)
+  private mutating func readPiece(_ request: Request, at offset: Int64, count: Int, isLast: Bool) throws(NBDEnd) -> Bool
+  {
+    try output.reserve(count + 64)
+    let before = output.count
+    if agreement.structuredReplies {
+      output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: isLast, length: 8 + count)
+      output.put(UInt64(bitPattern: offset))
+    } else {
+      output.putSuccess(request.cookie, structured: false)
+    }
+    let target = UnsafeMutableRawBufferPointer(start: output.buffer + output.count, count: count)
+    do throws(BlockError) {
+      try device.read(into: target, at: offset)
+      output.count += count
+      return true
+    } catch {
+      output.count = before
+      output.putFailure(request.cookie, NBD.Failure(error), structured: agreement.structuredReplies)
+      return false
+    }
+  }
+
+  /// A large answer that must be in one piece.
+  private mutating func readWhole(_ request: Request) throws(NBDEnd) {
+    try output.send()
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: request.count + 64, alignment: 4096)
+    defer { bytes.deallocate() }
+    if agreement.structuredReplies {
+      output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: true, length: 8 + request.count)
+      output.put(UInt64(bitPattern: request.offset))
+    } else {
+      output.putSuccess(request.cookie, structured: false)
+    }
+    let head = output.count
+    output.count = 0
+    memcpy(bytes.baseAddress ?? output.buffer, output.buffer, bytes.baseAddress == nil ? 0 : head)
+    let target = UnsafeMutableRawBufferPointer(rebasing: bytes[head..<head + request.count])
+    do throws(BlockError) {
+      try device.read(into: target, at: request.offset)
+    } catch {
+      return try fail(request, NBD.Failure(error))
+    }
+    try connection.send(UnsafeRawBufferPointer(rebasing: bytes[..<(head + request.count)]))
+  }
+
+  private mutating func blockStatus(_ request: Request) throws(NBDEnd) {
+    if let error = request.error { return try fail(request, error) }
+    var extents: [Extent]
+    do throws(BlockError) {
+      extents = try device.extents(at: request.offset, count: Int64(request.count))
+    } catch {
+      return try fail(request, NBD.Failure(error))
+    }
+    if request.flags & NBD.CommandFlag.requestOne != 0 { extents = Array(extents.prefix(1)) }
+    guard !extents.isEmpty else { return try fail(request, .io) }
+    let length = 4 + 8 * extents.count
+    try output.reserve(NBD.Chunk.headerLength + length)
+    output.putChunk(request.cookie, NBD.Chunk.blockStatus, isLast: true, length: length)
+    output.put(NBD.allocationContextID)
+    for extent in extents {
+      output.put(UInt32(clamping: extent.count))
+      output.put(
+        (extent.isAllocated ? 0 : NBD.AllocationFlag.hole) | (extent.readsAsZero ? NBD.AllocationFlag.zero : 0))
+    }
+  }
+}
+
+extension NBDOutput {
+  @inline(__always)
+  mutating func putChunk(_ cookie: UInt64, _ type: UInt16, isLast: Bool, length: Int) {
+    put(NBD.structuredReplyMagic)
+    put(isLast ? NBD.Chunk.done : 0)
+    put(type)
+    put(cookie)
+    put(UInt32(clamping: length))
+  }
+
+  @inline(__always)
+  mutating func putSuccess(_ cookie: UInt64, structured: Bool) {
+    // Simple answers stay allowed for all but reads and block status, and are shorter.
+    put(NBD.simpleReplyMagic)
+    put(UInt32(0))
+    put(cookie)
+  }
+
+  mutating func putFailure(_ cookie: UInt64, _ error: NBD.Failure, structured: Bool) {
+    if structured {
+      putChunk(cookie, NBD.Chunk.error, isLast: true, length: 6)
+      put(error.rawValue)
+      put(UInt16(0))
+    } else {
+      put(NBD.simpleReplyMagic)
+      put(error.rawValue)
+      put(cookie)
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import BlockLayers
+import Glibc
+import NBD
+import Testing
+
+/// Clients that others wrote, against this server.
+@Suite(.serialized) struct PeerTests {
+  @Test func `nbdinfo lists exports with their sizes and flags`() throws {
+    let server = try TestServer([
+      "a": NBDExport(device: MemoryDevice(size: 1 << 20), description: "first"),
+      "b": NBDExport(device: MemoryDevice(size: 2 << 20, isReadOnly: true)),
+    ])
+    let list = try run("nbdinfo", "--list", "--json", server.uri(""))
+    #expect(list.status == 0, "\(list.text)")
+    #expect(list.text.contains("\"export-name\": \"a\"") && list.text.contains("\"export-name\": \"b\""))
+    let info = try run("nbdinfo", "--json", server.uri("a"))
+    #expect(info.status == 0, "\(info.text)")
+    for fact in [
+      "\"export-size\": 1048576", "\"is_read_only\": false", "\"can_multi_conn\": true", "\"can_fua\": true",
+      "\"can_fast_zero\": true", "\"can_trim\": true", "\"can_zero\": true", "\"can_cache\": true", "\"can_df\": true",
+      "\"description\": \"first\"", "base:allocation", "newstyle-fixed", "\"structured\": true",
+      "\"block_size_maximum\": 33554432",
+    ] {
+      #expect(info.text.contains(fact), "\(fact) is missing in \(info.text)")
+    }
+    #expect(try run("nbdinfo", "--is", "readonly", server.uri("b")).status == 0)
+    #expect(try run("nbdinfo", "--size", server.uri("nothing")).status != 0)
+    #expect(server.exports.openedBy.withLock { $0.allSatisfy { $0 == getuid() } })
+  }
+
+  @Test func `nbdcopy copies in and out over several connections`() throws {
+    var generator = SeededGenerator(seed: 1)
+    let content = (0..<(8 << 20)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let source = MemoryDevice(content)
+    let target = MemoryDevice(size: content.count)
+    let server = try TestServer(["in": NBDExport(device: source), "out": NBDExport(device: target)])
+    let copy = try run("nbdcopy", "--connections=4", "--flush", server.uri("in"), server.uri("out"))
+    #expect(copy.status == 0, "\(copy.text)")
+    #expect(target.content == content)
+    #expect(target.flushes > 0)
+  }
+
+  @Test func `qemu-io reads what it wrote with every kind of request`() throws {
+    let device = MemoryDevice(size: 64 << 20)
+    let server = try TestServer(["a": NBDExport(device: device)])
+    let result = try run(
+      "qemu-io", "-f", "raw", server.uri("a"),
+      "-c", "write -P 1 0 4k", "-c", "write -f -P 2 4k 4k", "-c", "write -P 3 1M 40M", "-c", "read -P 3 1M 40M",
+      "-c", "write -z 2M 64k", "-c", "write -z -u 3M 64k", "-c", "discard 4M 1M", "-c", "flush",
+      "-c", "read -P 1 0 4k", "-c", "read -P 2 4k 4k", "-c", "read -P 0 2M 64k", "-c", "read -P 0 3M 64k")
+    #expect(result.status == 0 && !result.text.contains("failed") && !result.text.contains("error"), "\(result.text)")
+    #expect(device.content[4096] == 2 && device.content[(1 << 20) + 5] == 3)
+    let map = try run(
+      "qemu-img", "map", "--output=json", "--image-opts",
+      "driver=raw,file.driver=nbd,file.path=\(server.socketPath),file.export=a")
+    #expect(map.status == 0, "\(map.text)")
+  }
+
+  @Test func `fio verifies what it wrote`() throws {
+    let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 16 << 20))])
+    let result = try run(
+      "fio", "--name=job", "--ioengine=nbd", "--uri=\(server.uri("a"))", "--rw=randrw", "--bs=4k", "--iodepth=16",
+      "--size=16m", "--verify=crc32c", "--fsync=32", "--number_ios=3000")
+    #expect(result.status == 0, "\(result.text)")
+  }
+
+  @Test func `a read-only export refuses writes`() throws {
+    let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 1 << 20), isReadOnly: true)])
+    let result = try run("qemu-io", "-f", "raw", server.uri("a"), "-c", "write 0 4k")
+    #expect(result.text.contains("read-only") || result.status != 0, "\(result.text)")
+  }
+
+  @Test func `errors of the device reach the client as numbers`() throws {
+    let plan = FaultPlan()
+    plan.add(.init(.write, .error(ENOSPC)))
+    plan.add(.init(.read, .error(EIO)))
+    plan.add(.init(.flush, .error(EIO)))
+    let server = try TestServer(["a": NBDExport(device: FaultDevice(MemoryDevice(size: 1 << 20), plan))])
+    let result = try run("qemu-io", "-f", "raw", server.uri("a"), "-c", "write 0 4k", "-c", "read 0 4k", "-c", "flush")
+    #expect(result.text.contains("No space left"), "\(result.text)")
+    #expect(result.text.contains("Input/output error"), "\(result.text)")
+  }
+}
