@@ -40,7 +40,8 @@ final class TestServer: @unchecked Sendable {
     var template = Array("/tmp/ftvs-nbd-XXXXXX".utf8CString)
     directory = try #require(mkdtemp(&template).map { String(cString: $0) })
     socketPath = "\(directory)/nbd.sock"
-    listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    self.listener = listener
     try Self.withAddress(socketPath) { #expect(bind(listener, $0, $1) == 0) }
     #expect(listen(listener, 128) == 0)
     self.exports = TestExports(exports)
@@ -63,7 +64,7 @@ final class TestServer: @unchecked Sendable {
     return descriptor
   }
 
-  private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Void) throws {
+  static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Void) throws {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
