@@ -138,8 +138,8 @@ let testTargets: [Target] = [
   tests(
     "StorageTests", ["StorageCore", "VHD", "NBD", "BlockLayers", "ControlState", "RPC", "Primitives", log] + apis),
   tests("AlertBusTests", ["AlertBusCore", "ControlState", "RPC", "Primitives", log] + apis),
-  tests("LabTests", ["Lab", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
-  tests("ftctlTests", ["ftctl", "RPC", "Primitives"] + apis),
+  tests("LabTests", ["Lab", "ftctl", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
+  tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "Primitives", arguments] + apis),
 ]
 
 let package = Package(

@@ -71,7 +71,8 @@ extension LabSupervisor {
       command += ["--module", unit.name.module.rawValue]
     }
     return try UnitProcess.start(
-      command, environment: environment, descriptors: descriptors, output: output, invocation: nextInvocation())
+      command, environment: environment, descriptors: descriptors, output: output,
+      invocation: GenerationID.random().rawValue)
   }
 
   /// Output beyond this is moved aside when the unit starts, so that a unit that dies again and again does not fill
@@ -189,6 +190,7 @@ extension LabSupervisor {
     loop.cancel(unit.stopTimer)
     unit.stopTimer = nil
     unit.result = result(of: unit, end)
+    unit.status = nil
     recordProcesses()
     if configuration.ownsProcess { reapStrays() }
     if unit.isStopped {

@@ -22,7 +22,6 @@ actor LabSupervisor {
   var activating: Set<ServiceName> = []
   var isEnding = false
   private var lastFollower = 0
-  private var lastInvocation = 0
 
   /// - Parameter listeners: The sockets that units are handed, by name.
   init(
@@ -213,8 +212,4 @@ actor LabSupervisor {
     for follower in followers.values { follower.yield(shown) }
   }
 
-  func nextInvocation() -> String {
-    lastInvocation += 1
-    return "\(getpid())-\(lastInvocation)"
-  }
 }
