@@ -7,6 +7,7 @@ let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllW
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let sqliteLibrary = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String, _ path: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -50,7 +51,7 @@ let shared: [Target] = [
   library(
     "UnitManager", "Shared/UnitManager",
     ["Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", "Systemd", log]),
-  library("ControlState", "Shared/ControlState", ["Primitives", "RPC", "ServiceAPI", log, sqlite]),
+  library("ControlState", "Shared/ControlState", ["Primitives", "RPC", "ServiceAPI", log, sqlite, sqliteLibrary]),
   library(
     "DaemonKit", "Shared/DaemonKit",
     [

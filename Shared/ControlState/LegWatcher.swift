@@ -1,0 +1,57 @@
+import Dispatch
+import Primitives
+import Synchronization
+
+/// Looks at the shot marks and directories of the legs on a thread of its own, and tells when something differs from
+/// what the state expects. The state's own thread is not woken while nothing does.
+final class LegWatcher: Sendable {
+  private let configuration: ControlState.Configuration
+  private let published: PublishedLegs
+  private let report: @Sendable () -> Void
+  private let isStopped = Mutex(false)
+  private let wake = DispatchSemaphore(value: 0)
+
+  init(
+    _ configuration: ControlState.Configuration, _ published: PublishedLegs, report: @escaping @Sendable () -> Void
+  ) {
+    self.configuration = configuration
+    self.published = published
+    self.report = report
+  }
+
+  func start() {
+    let thread = SerialThread()
+    thread.enqueue { [weak self] in
+      while let watcher = self, watcher.waitAndLook() {}
+    }
+    thread.end()
+  }
+
+  func stop() {
+    isStopped.withLock { $0 = true }
+    wake.signal()
+  }
+
+  private func waitAndLook() -> Bool {
+    let interval = Int(clamping: max(1, configuration.watchInterval.milliseconds))
+    _ = wake.wait(timeout: .now() + .milliseconds(interval))
+    if isStopped.withLock({ $0 }) { return false }
+    if LegID.allCases.contains(where: differs) { report() }
+    return true
+  }
+
+  private func differs(_ leg: LegID) -> Bool {
+    let presence = LegPresence.look(
+      directory: configuration.legDirectories[leg], shotMark: configuration.shotMarks[leg])
+    switch published.expectations[leg] {
+    case .open(let identity): return presence.complaint(about: identity) != nil
+    case .away(let retryAt):
+      if case .present = presence {
+        return retryAt <= monotonicMilliseconds() && published.status(leg)?.state != .resyncing
+      }
+      return false
+    case .refused(let identity): return presence != .present(identity)
+    case nil: return false
+    }
+  }
+}
