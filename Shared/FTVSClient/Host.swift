@@ -1,5 +1,8 @@
 import Primitives
 
+/// `Host` under a name that Foundation does not have, too.
+public typealias FTVSHost = Host
+
 /// The services of a host.
 public struct Host: Sendable {
   public var hardware: ServiceClient

@@ -30,9 +30,22 @@ public final class RPCServer: Sendable {
   private let logger: Logger
   private let loop: EventLoop
   private let budget: InboundBudget
+  private let accept: @Sendable (Int32) -> Accepted
   private let state = Mutex(State())
 
-  public init(listener: Int32, router: Router, policy: RolePolicy, limits: RPCLimits = .init(), logger: Logger) {
+  public convenience init(
+    listener: Int32, router: Router, policy: RolePolicy, limits: RPCLimits = .init(), logger: Logger
+  ) {
+    self.init(
+      listener: listener, router: router, policy: policy, limits: limits, logger: logger, accept: UnixSocket.accept)
+  }
+
+  /// `accept` stands in for the system call, so that a test can let it fail.
+  package init(
+    listener: Int32, router: Router, policy: RolePolicy, limits: RPCLimits, logger: Logger,
+    accept: @escaping @Sendable (Int32) -> Accepted
+  ) {
+    self.accept = accept
     self.listener = listener
     self.router = router
     self.policy = policy
@@ -171,7 +184,7 @@ public final class RPCServer: Sendable {
   fileprivate func acceptWaiting() {
     for _ in 0..<64 {
       guard state.withLock({ $0.isAccepting }) else { return }
-      switch UnixSocket.accept(listener) {
+      switch accept(listener) {
       case .connection(let descriptor): welcome(descriptor)
       case .nothing: return
       case .exhausted:

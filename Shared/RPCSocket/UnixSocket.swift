@@ -1,6 +1,9 @@
 import CLinux
 import Glibc
 
+/// What came of accepting: a connection, none that waits, no descriptor or memory left for one, or an error number.
+package enum Accepted: Sendable { case connection(Int32), nothing, exhausted, failed(Int32) }
+
 /// System calls on sockets, retried when a signal interrupts them.
 enum UnixSocket {
   /// Nanoseconds of the monotonic clock.
@@ -38,8 +41,6 @@ enum UnixSocket {
       }
     }
   }
-
-  enum Accepted { case connection(Int32), nothing, exhausted, failed(Int32) }
 
   static func accept(_ listener: Int32) -> Accepted {
     while true {

@@ -1,7 +1,9 @@
 import Glibc
+import Logging
 import Primitives
 import RPC
 import RPCSocket
+import Synchronization
 import Testing
 
 @Suite struct HandoverTests {
@@ -66,6 +68,32 @@ import Testing
     #expect(error?.matches(CommonFailure.connectionLost) == true)
     #expect(await eventually { await service.gate.cancelled == 1 })
     await service.stop()
+  }
+
+  @Test func `a server that is out of descriptors accepts when there are some again`() async throws {
+    let path = "/tmp/ftvs-test-\(getpid())-exhausted.sock"
+    let listener = try TestService.listen(path)
+    defer {
+      close(listener)
+      unlink(path)
+    }
+    let failures = Atomic(0)
+    var router = Router(title: "test", version: "1")
+    router.serve(Echo.self) { params, _ throws(RPCError) in params }
+    let server = RPCServer(
+      listener: listener, router: router, policy: .sameUserIsEverything(), limits: .init(),
+      logger: Logger(label: "test"),
+      accept: { listener in
+        if failures.add(1, ordering: .relaxed).newValue <= 2 { return .exhausted }
+        let descriptor = Glibc.accept(listener, nil, nil)
+        return descriptor < 0 ? .nothing : .connection(descriptor)
+      })
+    let running = Task { try await server.run() }
+    let client = try await RPCClient.connect(path: path)
+    #expect(try await client.call(Echo.self, .init(text: "a")).text == "a")
+    #expect(failures.load(ordering: .relaxed) >= 3)
+    server.stop()
+    try await running.value
   }
 
   @Test func `stopping leaves the listener and its path alone`() async throws {
