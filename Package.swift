@@ -50,7 +50,7 @@ let shared: [Target] = [
   library("Systemd", "Shared/Systemd", ["CSystemd", "Primitives", log]),
   library(
     "UnitManager", "Shared/UnitManager",
-    ["Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", "Systemd", log]),
+    ["RPC", "LabAPI", "FTVSClient", "HostConfiguration", "Systemd"]),
   library("ControlState", "Shared/ControlState", ["Primitives", "RPC", "ServiceAPI", log, sqlite, sqliteLibrary]),
   library(
     "DaemonKit", "Shared/DaemonKit",

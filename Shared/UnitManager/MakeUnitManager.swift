@@ -2,5 +2,6 @@ import HostConfiguration
 
 /// The unit manager of this host: systemd, or the lab where the configuration names its socket.
 public func makeUnitManager(_ configuration: HostConfiguration) async throws(UnitError) -> any UnitManager {
-  throw .unavailable(reason: "this build has no unit manager")
+  if let labSocket = configuration.labSocket { return LabUnitManager(socketPath: labSocket) }
+  return SystemdUnitManager()
 }
