@@ -140,7 +140,7 @@ let testTargets: [Target] = [
     "StorageTests", ["StorageCore", "VHD", "NBD", "BlockLayers", "ControlState", "RPC", "Primitives", log] + apis),
   tests("AlertBusTests", ["AlertBusCore", "ControlState", "RPC", "Primitives", log] + apis),
   tests("LabTests", ["Lab", "ftctl", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
-  tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "Primitives", arguments] + apis),
+  tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
 ]
 
 let package = Package(

@@ -18,6 +18,44 @@ struct FtctlCommand: AsyncParsableCommand {
         name: "Host",
         subcommands: [ModuleCommand.self, VMCommand.self, VolumeCommand.self, LibraryCommand.self, AlertCommand.self]),
       CommandGroup(name: "Services", subcommands: [ServiceCommand.self, CallCommand.self, APICommand.self]),
-      CommandGroup(name: "Without systemd", subcommands: [LabCommand.self]),
+      CommandGroup(name: "Lab", subcommands: [LabCommand.self]),
     ])
+
+  /// Runs what the command line says; a command that does not exist is answered with those that are near.
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      if exitCode(for: error) == FtctlExit.usage.code,
+        let sentence = unknownCommand(in: Array(CommandLine.arguments.dropFirst()))
+      {
+        Terminal.complain(sentence)
+        exit(withError: FtctlExit.usage.code)
+      }
+      exit(withError: error)
+    }
+  }
+
+  /// What to say when the words lead to a command that does not exist; nil when they do not.
+  static func unknownCommand(in words: [String]) -> String? {
+    var command: any ParsableCommand.Type = self
+    var path = ["ftctl"]
+    for word in words {
+      let children = command.configuration.subcommands
+      if children.isEmpty || word.hasPrefix("-") || word == "help" { return nil }
+      if let child = children.first(where: { $0._commandName == word || $0.configuration.aliases.contains(word) }) {
+        command = child
+        path.append(word)
+      } else {
+        let sentence = NearMatch.sentence(word, in: children.map { $0._commandName }, noun: "command")
+        return "There is no command \"\(path.joined(separator: " ")) \(word)\". \(sentence)"
+      }
+    }
+    return nil
+  }
 }

@@ -73,6 +73,16 @@ struct CommandLineTests {
     #expect(complaint("status --host -oProxyCommand=x") != "")
   }
 
+  @Test("A slip in a command is answered with the command that was meant")
+  func unknownCommand() {
+    #expect(
+      FtctlCommand.unknownCommand(in: ["statsu"]) == "There is no command \"ftctl statsu\". Did you mean status?")
+    #expect(FtctlCommand.unknownCommand(in: ["vm", "strat", "x"])?.contains("\"ftctl vm strat\"") == true)
+    #expect(FtctlCommand.unknownCommand(in: ["volume", "undo", "keep"])?.contains("enable, commit, discard") == true)
+    #expect(FtctlCommand.unknownCommand(in: ["vm", "start"]) == nil)
+    #expect(FtctlCommand.unknownCommand(in: ["--help"]) == nil)
+  }
+
   @Test("A wrong command line ends with 64")
   func usageCode() {
     do {
