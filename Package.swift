@@ -94,7 +94,10 @@ let services: [Target] = [
   library("NBD", "Services/Storage/NBD", ["CLinuxFile", "Primitives", "BlockLayers", log]),
   library(
     "StorageCore", "Services/Storage/Core",
-    ["Primitives", "RPC", "ServiceAPI", "StorageAPI", "AlertAPI", "ControlState", "BlockLayers", "VHD", "NBD", log]),
+    [
+      "Primitives", "RPC", "ServiceAPI", "StorageAPI", "AlertAPI", "ControlState", "BlockLayers", "VHD", "NBD", log,
+      sqlite,
+    ]),
   tool(
     "ftvs-storage", "Services/Storage/Daemon",
     ["StorageCore", "NBD", "DaemonKit", "HostConfiguration", "ControlState", "FTVSClient", "Primitives", "RPC", log]

@@ -7,7 +7,7 @@ public enum ExportVolume: RPCMethod {
   public static let summary = "Makes a volume reachable over NBD for one user, for as long as its generation lasts."
   public static let access = Access.service
   public static let effect = Effect.idempotent
-  public static let failures: [StorageFailure] = [.noSuchVolume, .staleGeneration]
+  public static let failures: [StorageFailure] = [.noSuchVolume, .staleGeneration, .volumeInUse]
 
   /// What `volume.export` is told.
   public struct Params: WireObject, Equatable {

@@ -7,7 +7,9 @@ public enum PromoteVolume: RPCMethod {
   public static let summary = "Makes a volume into a read-only image of the library; the volume ceases to exist."
   public static let access = Access.admin
   public static let effect = Effect.keyed
-  public static let failures: [StorageFailure] = [.noSuchVolume, .volumeInUse, .imageExists, .legUnavailable]
+  public static let failures: [StorageFailure] = [
+    .noSuchVolume, .volumeInUse, .imageExists, .undoLayerExists, .basedOnImage, .legUnavailable, .outOfSpace,
+  ]
 
   /// What `library.promote` is told.
   public struct Params: KeyedParams, Equatable {

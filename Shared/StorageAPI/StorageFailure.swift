@@ -17,6 +17,7 @@ public enum StorageFailure: Int, RPCFailure {
   case outOfSpace
   case damagedLayer
   case sourceUnreadable
+  case basedOnImage
 
   public var summary: String {
     switch self {
@@ -35,6 +36,7 @@ public enum StorageFailure: Int, RPCFailure {
     case .outOfSpace: "There is not enough space."
     case .damagedLayer: "A layer file is damaged or does not fit its parent."
     case .sourceUnreadable: "The file to read from cannot be read."
+    case .basedOnImage: "The volume is based on an image, and the operation is for volumes that are not."
     }
   }
 }

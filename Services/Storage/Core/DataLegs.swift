@@ -1,0 +1,220 @@
+import BlockLayers
+import ControlState
+import Glibc
+import Logging
+import Primitives
+import RPC
+import ServiceAPI
+import Synchronization
+
+/// Which legs hold the layers, and the files of layers that are open, each on all of them.
+///
+/// `ControlState` decides which legs count; here every open file follows. A leg that is brought into step *receives*:
+/// it is written like the others from the first moment on, and read only when all was copied to it.
+///
+/// `open`, `close`, `takeOut` and the steps of a resync block.
+final class DataLegs: @unchecked Sendable {
+  // `open` and `receiving` are touched only with `monitor` held; all else is immutable and Sendable.
+  private struct OpenFile {
+    var file: MirroredFile
+    var users: Int
+  }
+
+  private struct Receiving {
+    var leg: LegID
+    /// Whether all was copied.
+    var isComplete = false
+  }
+
+  private let state: ControlState
+  private let environment: StorageEnvironment
+  private let files: LegFiles
+  private let monitor = Monitor()
+  private var openFiles: [String: OpenFile] = [:]
+  private var receiving: Receiving?
+
+  init(state: ControlState, environment: StorageEnvironment) {
+    self.state = state
+    self.environment = environment
+    files = LegFiles(roots: environment.legDirectories)
+  }
+
+  /// Legs that hold all that was acknowledged, the one that is read first.
+  var inStep: [LegID] {
+    let known = state.legs()
+    return LegID.allCases.filter { leg in known.contains { $0.leg == leg && $0.state == .inStep } }
+  }
+
+  /// Legs on which files are made and removed: those in step, and the one that receives.
+  var written: [LegID] {
+    let inStep = inStep
+    guard let receiving = monitor.locked({ receiving?.leg }), !inStep.contains(receiving) else { return inStep }
+    return inStep + [receiving]
+  }
+
+  /// Whether the module of a leg was isolated.
+  func isShot(_ leg: LegID) -> Bool {
+    guard let mark = environment.shotMarks[leg] else { return false }
+    return access(mark, F_OK) == 0
+  }
+
+  // MARK: Losing a leg
+
+  /// Has the loss of a leg made durable, so that what it misses may be acknowledged. Blocks.
+  ///
+  /// Throws when it cannot be: the leg is the last one, or the state cannot be written.
+  func lose(_ leg: LegID, reason: String) throws(RPCError) {
+    environment.logger.error("leg failed", metadata: ["leg": "\(leg)", "reason": "\(reason)"])
+    try waitBlocking { () throws(RPCError) in try await self.state.dropLeg(leg, reason: reason) }
+  }
+
+  /// Has every open file let go of a leg that no longer counts. Does nothing when it is back meanwhile.
+  func takeOut(_ leg: LegID) {
+    monitor.locked {
+      guard let status = state.legs().first(where: { $0.leg == leg }), status.state == .lost || status.state == .stale
+      else { return }
+      letGo(leg)
+    }
+  }
+
+  private func letGo(_ leg: LegID) {
+    if receiving?.leg == leg { receiving = nil }
+    for open in openFiles.values { open.file.drop(leg) }
+  }
+
+  // MARK: Open files
+
+  /// The file of a layer on all legs, which `close` gives back. One object for all who use it.
+  func open(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
+    try monitor.locked { () throws(BlockError) in
+      if let open = openFiles[layer.id] {
+        openFiles[layer.id]?.users += 1
+        return open.file
+      }
+      let file = try mirror(layer, mode: .readWrite)
+      openFiles[layer.id] = OpenFile(file: file, users: 1)
+      return file
+    }
+  }
+
+  /// Makes the file of a new layer on all legs, and opens it.
+  func create(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
+    try monitor.locked { () throws(BlockError) in
+      let file = try mirror(layer, mode: .create)
+      openFiles[layer.id] = OpenFile(file: file, users: 1)
+      return file
+    }
+  }
+
+  /// Gives back what `open` or `create` returned. Does not flush.
+  func close(_ layer: LayerRecord) {
+    monitor.locked {
+      guard let open = openFiles[layer.id] else { return }
+      if open.users > 1 {
+        openFiles[layer.id]?.users -= 1
+      } else {
+        openFiles[layer.id] = nil
+        open.file.close()
+      }
+    }
+  }
+
+  private func mirror(_ layer: LayerRecord, mode: PosixFile.Mode) throws(BlockError) -> MirroredFile {
+    let inStep = inStep
+    var members: [MirroredFile.Leg] = []
+    var failures: [(LegID, BlockError)] = []
+    for leg in inStep {
+      do throws(BlockError) { members.append(try member(layer, leg, mode)) } catch { failures.append((leg, error)) }
+    }
+    guard !members.isEmpty else {
+      throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
+    }
+    for (leg, error) in failures {
+      do throws(RPCError) { try lose(leg, reason: "\(error)") } catch { throw BlockError(.io, error.message) }
+    }
+    let file = try MirroredFile(name: layer.path, legs: members) { [weak self] (leg, error) throws(BlockError) in
+      guard let self else { throw error }
+      do throws(RPCError) { try self.lose(leg, reason: "\(error)") } catch { throw BlockError(.io, error.message) }
+    }
+    if let receiving, !inStep.contains(receiving.leg) {
+      do throws(BlockError) { try join(receiving, layer, file) } catch { giveUp(receiving, after: error) }
+    }
+    return file
+  }
+
+  private func member(
+    _ layer: LayerRecord, _ leg: LegID, _ mode: PosixFile.Mode
+  ) throws(BlockError) -> MirroredFile.Leg {
+    if isShot(leg) { throw BlockError(.shot, "leg \(leg)") }
+    if mode == .create {
+      do throws(LegFileError) { try files.makeParent(of: layer.path, on: leg) } catch {
+        throw BlockError.system(error.code, error.description)
+      }
+    }
+    let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
+    return MirroredFile.Leg(id: leg, file: file) { [weak self] in self?.isShot(leg) ?? false }
+  }
+
+  // MARK: Receiving
+
+  /// Has everything written to a leg from now on, and nothing read from it.
+  func beginReceiving(_ leg: LegID) {
+    monitor.locked {
+      letGo(leg)
+      receiving = Receiving(leg: leg)
+    }
+  }
+
+  /// The file of a layer with the receiving leg among those that are written; `close` gives it back.
+  func openReceiving(_ layer: LayerRecord, _ leg: LegID) throws(BlockError) -> MirroredFile {
+    let file = try open(layer)
+    do throws(BlockError) {
+      try monitor.locked { () throws(BlockError) in
+        guard let receiving, receiving.leg == leg else { throw BlockError(.io, "leg \(leg) was lost again") }
+        if file.state(of: leg) == .absent { try join(receiving, layer, file) }
+      }
+    } catch {
+      close(layer)
+      throw error
+    }
+    return file
+  }
+
+  private func join(_ receiving: Receiving, _ layer: LayerRecord, _ file: MirroredFile) throws(BlockError) {
+    let target: MirroredFile.Leg
+    do throws(BlockError) {
+      target = try member(layer, receiving.leg, .create)
+    } catch {
+      guard error.errno == EEXIST else { throw error }
+      target = try member(layer, receiving.leg, .readWrite)
+    }
+    try file.attach(target)
+    if receiving.isComplete { _ = file.setInStep(receiving.leg) }
+  }
+
+  /// A failure of the receiving leg fails the resync, never what clients do.
+  private func giveUp(_ receiving: Receiving, after error: BlockError) {
+    environment.logger.error(
+      "leg failed while it was brought into step", metadata: ["leg": "\(receiving.leg)", "error": "\(error)"])
+    letGo(receiving.leg)
+    // It may be about to count: then its loss has to be durable.
+    if receiving.isComplete { try? lose(receiving.leg, reason: "\(error)") }
+  }
+
+  /// All was copied: from now on the leg's files hold what the others hold. False when the leg was lost meanwhile.
+  func completeReceiving(_ leg: LegID) -> Bool {
+    monitor.locked {
+      guard receiving?.leg == leg else { return false }
+      receiving?.isComplete = true
+      return openFiles.values.allSatisfy { $0.file.setInStep(leg) }
+    }
+  }
+
+  /// Ends the reception: the leg counts, or it failed.
+  func endReceiving(_ leg: LegID) {
+    monitor.locked {
+      guard receiving?.leg == leg else { return }
+      if inStep.contains(leg) { receiving = nil } else { letGo(leg) }
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import Glibc
+import BlockLayers
+import Logging
+import Primitives
+import RPC
+import StorageAPI
+import VHD
+
+/// What is done to the files of layers, each on all legs. All functions block.
+final class LayerStore: Sendable {
+  let files: LegFiles
+  let legs: DataLegs
+  let logger: Logger
+
+  init(files: LegFiles, legs: DataLegs, logger: Logger) {
+    self.files = files
+    self.legs = legs
+    self.logger = logger
+  }
+
+  // MARK: Layers
+
+  /// The layers of a chain, open: the topmost to be written, the others to be read.
+  func open(_ chain: Chain) throws(RPCError) -> VolumeStack {
+    let opened = try open(chain.layers, writable: 1)
+    guard let top = opened.first else { throw Complaint.internalError("volume \(chain.volume.name) has no layer") }
+    return VolumeStack(top: top.device, opened: opened)
+  }
+
+  /// Copies what the topmost layer holds into the one below it. Returns how many bytes that were.
+  func commit(_ chain: Chain) throws(RPCError) -> Int64 {
+    let opened = try open(chain.layers, writable: 2)
+    defer { for layer in opened { layer.close() } }
+    guard opened.count > 1 else { throw Complaint.noUndoLayer(chain.volume.name) }
+    do throws(BlockError) {
+      return try Self.fold(opened[0].device, into: opened[1].device)
+    } catch {
+      throw StorageService.complaint(about: error, while: "folding the undo layer of volume \(chain.volume.name)")
+    }
+  }
+
+  private func open(_ layers: [LayerRecord], writable: Int) throws(RPCError) -> [OpenLayer] {
+    var opened: [OpenLayer] = []
+    for (index, layer) in layers.enumerated().reversed() {
+      do throws(RPCError) {
+        opened.insert(try open(layer, over: opened.first, isReadOnly: index >= writable), at: 0)
+      } catch {
+        for layer in opened { layer.close() }
+        throw error
+      }
+    }
+    return opened
+  }
+
+  // MARK: Legs
+
+  /// Does the same on each leg that is written. A leg on which it fails is dropped as long as another goes on.
+  ///
+  /// Throws `outOfSpace` when no leg has space, `legUnavailable` when it worked on none that is in step.
+  func onEachLeg(_ what: String, _ body: (LegID) throws(LegFileError) -> Void) throws(RPCError) {
+    var failures: [LegFileError] = []
+    var done = 0
+    let inStep = legs.inStep
+    for leg in legs.written {
+      do throws(LegFileError) {
+        if legs.isShot(leg) { throw LegFileError(leg: leg, action: "use", path: files.roots[leg] ?? "", code: ENODEV) }
+        try body(leg)
+        if inStep.contains(leg) { done += 1 }
+      } catch {
+        failures.append(error)
+      }
+    }
+    guard done > 0 else {
+      let counting = failures.filter { inStep.contains($0.leg) }
+      if !counting.isEmpty, counting.allSatisfy(\.isFull) { throw Complaint.outOfSpace(what) }
+      throw Complaint.legUnavailable(failures.first.map { "\($0)" } ?? "none is in step")
+    }
+    for failure in failures { try legs.lose(failure.leg, reason: failure.description) }
+  }
+
+  /// Gives a layer's file a second name.
+  func link(_ old: LayerRecord, as new: LayerRecord) throws(RPCError) {
+    let inStep = legs.inStep
+    try onEachLeg("the image") { leg throws(LegFileError) in
+      do throws(LegFileError) {
+        try files.link(old.path, to: new.path, on: leg)
+      } catch {
+        // A leg that is brought into step may not have the file yet; it gets it under the new name.
+        guard error.code == ENOENT, !inStep.contains(leg) else { throw error }
+      }
+    }
+  }
+
+  /// Removes what is on a leg and not among these files.
+  func removeOthers(than known: Set<String>, on leg: LegID) throws(LegFileError) {
+    for path in try files.list(on: leg) where !known.contains(path) { try files.remove(path, on: leg) }
+  }
+
+  /// Length of a layer's file, in bytes.
+  func length(_ layer: LayerRecord) -> Int64 {
+    legs.inStep.first.map { files.length(layer.path, on: $0) } ?? 0
+  }
+
+  /// Whether a leg has the file of a layer.
+  func exists(_ layer: LayerRecord, on leg: LegID) -> Bool { access(files.path(layer.path, on: leg), F_OK) == 0 }
+
+  /// Copies a layer's file to the leg that receives, while it is read and written. Returns its length.
+  func copy(_ layer: LayerRecord, to leg: LegID, progress: (Int64) -> Void) throws(BlockError) -> Int64 {
+    let file = try legs.openReceiving(layer, leg)
+    defer { legs.close(layer) }
+    var length: Int64 = 0
+    _ = try file.resync(leg) { done, total in
+      length = total
+      progress(done)
+      return true
+    }
+    do throws(LegFileError) { try files.sync(layer.path, on: leg) } catch {
+      throw BlockError.system(error.code, error.description)
+    }
+    return length
+  }
+
+  /// Makes a layer's file on the second leg equal to the first's. Returns how many bytes differed.
+  func equalize(_ layer: LayerRecord) throws(BlockError) -> Int64? {
+    let file = try legs.open(layer)
+    defer { legs.close(layer) }
+    return try file.equalize()
+  }
+}

@@ -1,0 +1,149 @@
+import Glibc
+import Primitives
+
+/// A failed call on a leg's files.
+struct LegFileError: Error, Sendable, CustomStringConvertible {
+  var leg: LegID
+  /// What was tried: "make", "sync".
+  var action: String
+  var path: String
+  var code: Int32
+
+  var isFull: Bool { code == ENOSPC || code == EDQUOT }
+  var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+}
+
+/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`.
+///
+/// Paths are relative to the storage directory of a leg. Every change is durable when its function returns: the file,
+/// and the directory that names it. All functions block.
+public struct LegFiles: Sendable {
+  static let volumes = "volumes"
+  static let images = "images"
+
+  /// The storage directory of each leg.
+  public let roots: [LegID: String]
+
+  public init(roots: [LegID: String]) { self.roots = roots }
+
+  /// Where a file is on a leg.
+  func path(_ relative: String, on leg: LegID) -> String { "\(roots[leg] ?? "")/\(relative)" }
+
+  /// Makes the directories that hold all others, where they are missing.
+  func makeRoots(on leg: LegID) throws(LegFileError) {
+    for name in [Self.volumes, Self.images] { try makeDirectory(path(name, on: leg), on: leg) }
+  }
+
+  /// Makes the directory in which a file is to be, where it is missing.
+  func makeParent(of relative: String, on leg: LegID) throws(LegFileError) {
+    try makeDirectory(Self.directory(of: path(relative, on: leg)), on: leg)
+  }
+
+  /// Makes a file durable, and its name.
+  func sync(_ relative: String, on leg: LegID) throws(LegFileError) {
+    let name = path(relative, on: leg)
+    try syncPath(name, on: leg)
+    try syncPath(Self.directory(of: name), on: leg)
+  }
+
+  /// Gives a file a second name.
+  func link(_ relative: String, to second: String, on leg: LegID) throws(LegFileError) {
+    try makeParent(of: second, on: leg)
+    let target = path(second, on: leg)
+    if Glibc.link(path(relative, on: leg), target) != 0, errno != EEXIST {
+      throw LegFileError(leg: leg, action: "link", path: target, code: errno)
+    }
+    try syncPath(Self.directory(of: target), on: leg)
+  }
+
+  /// Removes a file, and its directory when that is empty then. One that is not there is as good as removed.
+  func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
+    let name = path(relative, on: leg)
+    let directory = Self.directory(of: name)
+    if unlink(name) != 0 {
+      if errno == ENOENT || errno == ENOTDIR { return }
+      throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+    }
+    if rmdir(directory) == 0 {
+      try syncPath(Self.directory(of: directory), on: leg)
+    } else {
+      try syncPath(directory, on: leg)
+    }
+  }
+
+  /// Every layer file there is on a leg.
+  func list(on leg: LegID) throws(LegFileError) -> [String] {
+    var found: [String] = []
+    for kind in [Self.volumes, Self.images] {
+      for owner in try entries(of: path(kind, on: leg), on: leg) {
+        for file in try entries(of: path("\(kind)/\(owner)", on: leg), on: leg) where file.hasSuffix(".vhd") {
+          found.append("\(kind)/\(owner)/\(file)")
+        }
+      }
+    }
+    return found
+  }
+
+  /// Space that a file takes, in bytes; 0 when it cannot be told.
+  func allocatedBytes(_ relative: String, on leg: LegID) -> Int64 {
+    var status = stat()
+    guard stat(path(relative, on: leg), &status) == 0 else { return 0 }
+    return Int64(status.st_blocks).multipliedReportingOverflow(by: 512).partialValue
+  }
+
+  /// Length of a file, in bytes; 0 when it cannot be told.
+  func length(_ relative: String, on leg: LegID) -> Int64 {
+    var status = stat()
+    guard stat(path(relative, on: leg), &status) == 0 else { return 0 }
+    return Int64(status.st_size)
+  }
+
+  /// Space left on a leg, in bytes.
+  func freeBytes(on leg: LegID) -> Int64? {
+    var status = statvfs()
+    guard statvfs(roots[leg] ?? "", &status) == 0 else { return nil }
+    let (bytes, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+    return overflow ? nil : Int64(clamping: bytes)
+  }
+
+  // MARK: Parts
+
+  static func directory(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+  }
+
+  static func name(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+  }
+
+  private func makeDirectory(_ name: String, on leg: LegID) throws(LegFileError) {
+    if mkdir(name, 0o750) == 0 {
+      try syncPath(Self.directory(of: name), on: leg)
+    } else if errno != EEXIST {
+      throw LegFileError(leg: leg, action: "make", path: name, code: errno)
+    }
+  }
+
+  private func syncPath(_ name: String, on leg: LegID) throws(LegFileError) {
+    let descriptor = open(name, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw LegFileError(leg: leg, action: "open", path: name, code: errno) }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw LegFileError(leg: leg, action: "sync", path: name, code: errno) }
+  }
+
+  private func entries(of directory: String, on leg: LegID) throws(LegFileError) -> [String] {
+    guard let stream = opendir(directory) else {
+      if errno == ENOENT || errno == ENOTDIR { return [] }
+      throw LegFileError(leg: leg, action: "list", path: directory, code: errno)
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+}

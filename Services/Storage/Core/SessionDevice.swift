@@ -1,0 +1,89 @@
+import BlockLayers
+import Primitives
+import RPC
+import Synchronization
+
+/// One NBD client's use of a volume, in one generation.
+final class Session: Sendable {
+  let volume: VolumeName
+  let generation: Int64
+  let gate = SessionGate()
+  private let ended: @Sendable (Session) -> Void
+  private let isEnded = Atomic(false)
+
+  /// `ended` is called once, when nothing of the session is in flight, on the thread that ends it.
+  init(volume: VolumeName, generation: Int64, ended: @escaping @Sendable (Session) -> Void) {
+    self.volume = volume
+    self.generation = generation
+    self.ended = ended
+  }
+
+  var exportName: String { ExportName(volume: volume, generation: generation).description }
+
+  func end() {
+    guard !isEnded.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    gate.close()
+    ended(self)
+  }
+}
+
+/// A volume as one NBD client sees it: the volume's layers behind a gate that a fence closes.
+///
+/// The session ends with the object: the NBD server lets go of it when the connection has ended.
+final class SessionDevice: BlockDevice {
+  let session: Session
+  private let device: any BlockDevice
+  private var gate: SessionGate { session.gate }
+
+  init(_ session: Session, on device: any BlockDevice) {
+    self.session = session
+    self.device = device
+  }
+
+  deinit { session.end() }
+
+  var size: Int64 { device.size }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+    try enter()
+    defer { gate.leave() }
+    try device.read(into: buffer, at: offset)
+  }
+
+  func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64, flags: WriteFlags) throws(BlockError) {
+    try enter()
+    defer { gate.leave() }
+    try device.write(buffer, at: offset, flags: flags)
+  }
+
+  func flush() throws(BlockError) {
+    try enter()
+    defer { gate.leave() }
+    try device.flush()
+  }
+
+  func trim(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
+    try enter()
+    defer { gate.leave() }
+    try device.trim(at: offset, count: count, flags: flags)
+  }
+
+  func writeZeroes(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
+    try enter()
+    defer { gate.leave() }
+    try device.writeZeroes(at: offset, count: count, flags: flags)
+  }
+
+  func extents(at offset: Int64, count: Int64) throws(BlockError) -> [Extent] {
+    try enter()
+    defer { gate.leave() }
+    return try device.extents(at: offset, count: count)
+  }
+
+  func close() { session.end() }
+
+  @inline(__always)
+  private func enter() throws(BlockError) {
+    guard gate.enter() else { throw BlockError(.closed, "\(session.exportName) was fenced") }
+  }
+}

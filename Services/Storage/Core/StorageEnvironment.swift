@@ -1,0 +1,38 @@
+import AlertAPI
+import Logging
+import Primitives
+import RPC
+
+/// What the storage service needs to know of its host.
+public struct StorageEnvironment: Sendable {
+  /// Hands an alert to whoever keeps them; never blocks, never fails.
+  public typealias Publish =
+    @Sendable (
+      _ severity: Severity, _ kind: String, _ subject: String, _ message: String, _ data: [String: JSONValue]
+    ) -> Void
+
+  /// The storage directory of each leg.
+  public var legDirectories: [LegID: String]
+  /// The file whose existence says that the leg's module was shot.
+  public var shotMarks: [LegID: String]
+  /// The socket of the NBD server, as clients are told.
+  public var nbdSocketPath: String
+  public var publish: Publish
+  public var logger: Logger
+  /// The time, in milliseconds since 1970.
+  public var now: @Sendable () -> Int64
+  /// Called before each step of an operation, with the step's name; throws to stop there, as a kill would.
+  var beforeStep: @Sendable (_ step: String) throws -> Void = { _ in }
+
+  public init(
+    legDirectories: [LegID: String], shotMarks: [LegID: String], nbdSocketPath: String, publish: @escaping Publish,
+    logger: Logger, now: @escaping @Sendable () -> Int64 = { millisecondsSinceEpoch() }
+  ) {
+    self.legDirectories = legDirectories
+    self.shotMarks = shotMarks
+    self.nbdSocketPath = nbdSocketPath
+    self.publish = publish
+    self.logger = logger
+    self.now = now
+  }
+}

@@ -1,0 +1,25 @@
+/// Every limit of the storage service that is not a format's.
+public enum StorageLimits {
+  /// Most layers that a chain may have.
+  public static let chainLayers = 64
+  /// Largest volume, in bytes: the largest VHD, 2040 GiB.
+  public static let volumeBytes: Int64 = 2040 << 30
+  /// What sizes and offsets are multiples of, in bytes.
+  public static let sectorBytes: Int64 = 512
+  /// Most bytes that one `volume.read` or `volume.write` moves.
+  public static let transferBytes = 4 << 20
+  /// Most characters of an image's description.
+  public static let descriptionCharacters = 1_000
+  /// Most volumes that a host has.
+  public static let volumes = 4_096
+  /// How long a call waits for another operation on the same volume before it is refused.
+  public static let patience: Duration = .seconds(5)
+  /// How long an operation waits for clients that are just leaving before it is refused.
+  public static let leaving: Duration = .milliseconds(500)
+  /// Bytes that a resync copies under one lock.
+  public static let resyncPieceBytes = 1 << 20
+  /// Threads for operations of control: create, commit, flush.
+  public static let operationThreads = 4
+  /// Threads for resyncs and comparisons.
+  public static let resyncThreads = 1
+}

@@ -1,0 +1,57 @@
+/// The tables in which the storage service keeps what it knows, and how they came about.
+///
+/// A file of a leg belongs to the state when a row of `layer` names it. A file that is being made, or that is to go, is
+/// named by a row of `looseFile` instead; the row is durable before the file is touched, and the same transaction that
+/// makes the file part of the state removes the row. So whoever is stopped between any two steps leaves only files
+/// that the next activation finds in `looseFile` and removes.
+public enum StorageSchema {
+  /// SQL, applied in order, each once.
+  public static let migrations: [String] = [
+    """
+    CREATE TABLE volume (
+      name TEXT PRIMARY KEY NOT NULL,
+      sizeBytes INTEGER NOT NULL,
+      top TEXT NOT NULL,
+      -- Grows with every fence; never repeats for a name, not even after the volume was deleted.
+      generation INTEGER NOT NULL,
+      -- Who may connect in this generation; null when the volume is not exported.
+      clientUser INTEGER,
+      -- Whether a client of this generation is connected, or was when the service ended.
+      connected INTEGER NOT NULL DEFAULT 0,
+      -- Whether layers were opened for writing and not closed since: a crash then may leave the legs different.
+      openForWriting INTEGER NOT NULL DEFAULT 0,
+      -- Whether the legs must be compared before the second one counts.
+      legsDiffer INTEGER NOT NULL DEFAULT 0,
+      createdMilliseconds INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE image (
+      name TEXT PRIMARY KEY NOT NULL,
+      sizeBytes INTEGER NOT NULL,
+      top TEXT NOT NULL,
+      description TEXT NOT NULL,
+      createdMilliseconds INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE layer (
+      id TEXT PRIMARY KEY NOT NULL,
+      role TEXT NOT NULL,
+      parent TEXT,
+      volume TEXT,
+      image TEXT,
+      CHECK ((volume IS NULL) != (image IS NULL))
+    ) STRICT;
+    CREATE INDEX layerParent ON layer (parent);
+    CREATE TABLE looseFile (path TEXT PRIMARY KEY NOT NULL) STRICT;
+    -- A commit that began: the parent is partly overwritten, so that the undo layer can no longer be discarded.
+    CREATE TABLE commitIntent (
+      volume TEXT PRIMARY KEY NOT NULL,
+      layer TEXT NOT NULL,
+      keepEnabled INTEGER,
+      requestKey TEXT
+    ) STRICT;
+    -- How each leg stood when it was last told of.
+    CREATE TABLE legAlert (leg TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL) STRICT;
+    CREATE TABLE counter (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT;
+    INSERT INTO counter (name, value) VALUES ('generation', 1);
+    """
+  ]
+}

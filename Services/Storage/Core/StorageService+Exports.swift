@@ -1,0 +1,143 @@
+import ControlState
+import NBD
+import Primitives
+import RPC
+import StorageAPI
+import Synchronization
+
+/// Who may reach a volume over NBD, and sending them away for good.
+extension StorageService {
+  func export(_ params: ExportVolume.Params) async throws(RPCError) -> ExportStatus {
+    let name = params.volume
+    guard let user = UInt32(exactly: params.clientUserID) else {
+      throw Complaint.invalidParameter("clientUserID \(params.clientUserID) is not a Unix user.")
+    }
+    let volume = try await state.write { transaction in
+      guard let volume = try Catalog.volume(name, in: transaction.database) else { throw Complaint.noSuchVolume(name) }
+      if let asked = params.generation, asked != volume.generation {
+        throw Complaint.staleGeneration(name, asked: asked, current: volume.generation)
+      }
+      if let other = volume.clientUser, other != user {
+        let sessions = self.table.sessionCount(of: name)
+        if sessions > 0 || volume.connected { throw Complaint.otherClient(name, user: other, sessions: sessions) }
+      }
+      if volume.clientUser != user {
+        try transaction.execute("UPDATE volume SET clientUser = ? WHERE name = ?", [Int64(user), name.rawValue])
+      }
+      return volume
+    }
+    return ExportStatus(
+      volume: name, exportName: volume.exportName, socketPath: environment.nbdSocketPath,
+      sizeBytes: volume.sizeBytes, generation: volume.generation)
+  }
+
+  /// Raises the generation durably, then ends the sessions of older ones; when it returns nothing of theirs is in
+  /// flight. Where another instance served them, they ended with its process.
+  func fence(_ params: FenceVolume.Params) async throws(RPCError) -> VolumeStatus {
+    let name = params.volume
+    let chain = try await state.write { transaction in
+      try transaction.execute(
+        "UPDATE volume SET generation = generation + 1, clientUser = NULL, connected = 0 WHERE name = ?",
+        [name.rawValue])
+      guard let chain = try Catalog.chain(of: name, in: transaction.database) else {
+        throw Complaint.noSuchVolume(name)
+      }
+      return chain
+    }
+    let ended = table.fence(name, below: chain.volume.generation)
+    let status = try await blocking { () throws(RPCError) in
+      // Connections first: a client that is cut off gets no errors that its guest would see.
+      if let disconnect = self.disconnect.withLock({ $0 }) {
+        for export in Set(ended.map(\.exportName)) { disconnect(export) }
+      }
+      for session in ended {
+        session.gate.close()
+        self.table.remove(session)
+      }
+      return self.status(of: chain)
+    }
+    publish(
+      .info, .volumeFenced, name.rawValue,
+      "Volume \(name) was fenced: \(ended.count) sessions ended, older exports are refused.",
+      ["generation": .integer(chain.volume.generation), "sessions": .integer(Int64(ended.count))])
+    return status
+  }
+}
+
+/// Sessions of NBD clients.
+extension StorageService {
+  /// Admits a client to a volume, if the export is the current one and the client the user it was made for. Blocks.
+  func openSession(_ exportName: String, userID: UInt32) throws(RPCError) -> SessionDevice {
+    guard let export = ExportName(exportName) else {
+      throw RPCError(
+        StorageFailure.noSuchVolume, "\(exportName) is no export; volume.export tells the name of a volume's.",
+        data: ["exportName": .string(exportName)])
+    }
+    return try waitBlocking { () throws(RPCError) in try await self.admit(export, userID) }
+  }
+
+  private func admit(_ export: ExportName, _ userID: UInt32) async throws(RPCError) -> SessionDevice {
+    let name = export.volume
+    return try await locks.with(name.rawValue, for: "a client's connection") { () throws(RPCError) in
+      let chain = try await chain(of: name)
+      guard !isStopping.load(ordering: .acquiring) else {
+        throw RPCError(CommonFailure.stopping, "The storage service hands over to its other instance; connect again.")
+      }
+      guard chain.volume.generation == export.generation else {
+        throw Complaint.staleGeneration(name, asked: export.generation, current: chain.volume.generation)
+      }
+      guard chain.volume.clientUser == userID else {
+        throw RPCError(
+          CommonFailure.forbidden,
+          "Volume \(name) is not exported to user \(userID); volume.export says to whom it is.",
+          data: ["volume": .string(name.rawValue), "userID": .integer(Int64(userID))])
+      }
+      let stack = try await openLayers(of: chain, writing: true, connecting: true)
+      let session = Session(volume: name, generation: export.generation) { self.ended($0) }
+      guard table.add(session) else {
+        try await closeUnusedLayers(of: name)
+        throw Complaint.staleGeneration(name, asked: export.generation, current: export.generation + 1)
+      }
+      return SessionDevice(session, on: stack.top)
+    }
+  }
+
+  /// The names that a user may connect to.
+  func exportNames(for userID: UInt32) throws(RPCError) -> [String] {
+    try waitBlocking { () throws(RPCError) in
+      try await self.state.read { database in
+        try Catalog.volumes(in: database).filter { $0.clientUser == userID }.map(\.exportName)
+      }
+    }
+  }
+
+  /// A client is gone: what it wrote is flushed and the layers are closed, unless others use them.
+  private func ended(_ session: Session) {
+    table.remove(session)
+    guard table.sessionCount(of: session.volume) == 0 else { return }
+    Task { await self.closeLayers(of: session.volume) }
+  }
+
+  private func closeLayers(of name: VolumeName) async {
+    do throws(RPCError) {
+      try await locks.acquire(name.rawValue, for: "closing layers", patience: nil)
+    } catch { return }
+    do throws(RPCError) { try await closeUnusedLayers(of: name) } catch {
+      environment.logger.error("layers were not closed", metadata: ["volume": "\(name)", "error": "\(error)"])
+    }
+    locks.release(name.rawValue)
+  }
+
+  /// Ends the use of every volume, so that the next instance finds the legs equal. To be called when the NBD server has
+  /// closed its connections; their clients come back to the next instance.
+  public func drain() async {
+    isStopping.store(true, ordering: .releasing)
+    await operations.run {
+      for session in self.table.allSessions() {
+        session.gate.close()
+        self.table.remove(session)
+      }
+    }
+    for volume in table.openVolumes() { await closeLayers(of: volume) }
+  }
+}

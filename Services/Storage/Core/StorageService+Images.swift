@@ -1,0 +1,106 @@
+import ControlState
+import Primitives
+import RPC
+import StorageAPI
+
+/// The library of read-only images.
+extension StorageService {
+  func images() async throws(RPCError) -> ListImages.Result {
+    let found = try await state.read { database in
+      try Catalog.images(in: database).map { image in
+        (
+          image, try Catalog.chain(from: image.top, in: database),
+          try Catalog.users(of: image.name, in: database)
+        )
+      }
+    }
+    return try await blocking {
+      .init(images: found.map { self.status(of: $0.0, layers: $0.1, usedBy: $0.2) })
+    }
+  }
+
+  private func status(of image: ImageRecord, layers: [LayerRecord], usedBy: [VolumeName]) -> ImageStatus {
+    let primary = legs.inStep.first
+    let allocated = layers.reduce(Int64(0)) { sum, layer in
+      sum + (primary.map { files.allocatedBytes(layer.path, on: $0) } ?? 0)
+    }
+    return ImageStatus(
+      image: image.name, sizeBytes: image.sizeBytes, allocatedBytes: allocated, description: image.description,
+      createdMilliseconds: image.createdMilliseconds, usedBy: usedBy)
+  }
+
+  /// Makes a volume's only layer the image's: its file gets a second name, the state follows, the first name goes.
+  func promote(_ params: PromoteVolume.Params) async throws(RPCError) -> ImageStatus {
+    let name = params.volume
+    let description = params.description ?? ""
+    guard description.count <= StorageLimits.descriptionCharacters else {
+      throw Complaint.invalidParameter(
+        "A description has at most \(StorageLimits.descriptionCharacters) characters; this one has \(description.count)."
+      )
+    }
+    return try await locks.with(name.rawValue, for: PromoteVolume.name) { () throws(RPCError) in
+      if let answer = try await state.answer(for: PromoteVolume.self, params) { return answer }
+      let chain = try await chain(of: name)
+      try await requireDisconnected(chain.volume)
+      if chain.hasUndoLayer { throw Complaint.promoteUndo(name) }
+      if let image = chain.image { throw Complaint.promoteBased(name, on: image) }
+      guard let old = chain.layers.first, chain.layers.count == 1 else {
+        throw Complaint.internalError("volume \(name) has \(chain.layers.count) layers and no undo layer")
+      }
+      var new = old
+      new.owner = .image(params.image)
+      let planned = new
+      let image = ImageRecord(
+        name: params.image, sizeBytes: chain.volume.sizeBytes, top: new.id, description: description,
+        createdMilliseconds: environment.now())
+      try step("promote.plan")
+      try await state.write { transaction in
+        try Self.requireNoImage(image.name, in: transaction)
+        try transaction.addLooseFile(planned.path)
+      }
+      let status = try await removingLooseFiles(of: [planned]) { () throws(RPCError) in
+        try step("promote.link")
+        try await blocking { () throws(RPCError) in try self.store.link(old, as: planned) }
+        try step("promote.commit")
+        return try await state.perform(PromoteVolume.self, params) { transaction in
+          try Self.requireNoImage(image.name, in: transaction)
+          try transaction.forgetVolume(chain.volume)
+          try transaction.removeLayer(old)
+          try transaction.removeLooseFile(planned.path)
+          try transaction.insert(planned)
+          try transaction.insert(image)
+          return self.status(of: image, layers: [planned], usedBy: [])
+        }
+      }
+      try step("promote.files")
+      await removeLooseFiles([old.path])
+      publish(
+        .info, .imageAdded, params.image.rawValue,
+        "Volume \(name) is now the library image \(params.image); volumes can be based on it.",
+        ["volume": .string(name.rawValue), "sizeBytes": .integer(status.sizeBytes)])
+      return status
+    }
+  }
+
+  private static func requireNoImage(_ name: ImageName, in transaction: Transaction) throws {
+    guard try Catalog.image(name, in: transaction.database) == nil else { throw Complaint.imageExists(name) }
+  }
+
+  func deleteImage(_ params: DeleteImage.Params) async throws(RPCError) -> DeleteImage.Result {
+    let name = params.image
+    let removed = try await state.write { transaction -> [LayerRecord]? in
+      guard let image = try Catalog.image(name, in: transaction.database) else { return nil }
+      let users = try Catalog.users(of: name, in: transaction.database)
+      guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
+      let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
+      try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
+      for layer in layers { try transaction.removeLayer(layer) }
+      return layers
+    }
+    guard let removed else { return .init(deleted: false) }
+    try step("deleteImage.files")
+    await removeLooseFiles(removed.map(\.path))
+    publish(.info, .imageDeleted, name.rawValue, "Image \(name) was deleted from the library.")
+    return .init(deleted: true)
+  }
+}

@@ -1,0 +1,64 @@
+import ControlState
+import Primitives
+import RPC
+import StorageAPI
+
+/// Putting right what an earlier instance left half done.
+extension StorageService {
+  /// Removes the files of operations that did not end, notes which volumes' legs may differ, and takes the locks of
+  /// volumes whose commit has to go on. Nothing is served before.
+  func recover() async throws(RPCError) {
+    let loose = try await state.write { transaction -> [String] in
+      try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
+      return try Catalog.looseFiles(in: transaction.database)
+    }
+    await removeLooseFiles(loose)
+    await removeStrayFiles()
+    let commits = try await state.read { database in try Catalog.commits(in: database) }
+    for commit in commits { try await locks.acquire(commit.volume.rawValue, for: CommitUndo.name) }
+    unfinished.withLock { $0 = commits }
+  }
+
+  /// Removes files that nothing accounts for. There are none unless a leg was written by something else.
+  private func removeStrayFiles() async {
+    do throws(RPCError) {
+      let known = try await knownFiles()
+      try await blocking { () throws(RPCError) in
+        try self.store.onEachLeg("looking for stray files") { leg throws(LegFileError) in
+          try self.files.makeRoots(on: leg)
+          for path in try self.files.list(on: leg) where !known.contains(path) {
+            self.environment.logger.warning("stray file removed", metadata: ["leg": "\(leg)", "path": "\(path)"])
+            try self.files.remove(path, on: leg)
+          }
+        }
+      }
+    } catch {
+      environment.logger.error("stray files could not be looked for", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// The paths that the state accounts for, loose ones included.
+  func knownFiles() async throws(RPCError) -> Set<String> {
+    try await state.read { database in
+      Set(try Catalog.layers(in: database).map(\.path)).union(try Catalog.looseFiles(in: database))
+    }
+  }
+
+  /// Finishes the commits that an earlier instance began; their volumes are locked until then.
+  func finishCommits() async {
+    for commit in unfinished.withLock({ $0 }) {
+      do throws(RPCError) {
+        let chain = try await chain(of: commit.volume)
+        if chain.layers.first?.id == commit.layer {
+          _ = try await finish(commit, of: chain)
+        } else {
+          try await state.write { transaction in try transaction.removeCommit(of: commit.volume) }
+        }
+      } catch {
+        environment.logger.error(
+          "a commit could not be finished", metadata: ["volume": "\(commit.volume)", "error": "\(error)"])
+      }
+      locks.release(commit.volume.rawValue)
+    }
+  }
+}

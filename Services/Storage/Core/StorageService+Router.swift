@@ -1,0 +1,23 @@
+import RPC
+import StorageAPI
+
+extension StorageService {
+  /// Answers every method of the storage service.
+  public func serve(on router: inout Router) {
+    router.serve(ListVolumes.self) { (_, _) throws(RPCError) in try await self.list() }
+    router.serve(ShowVolume.self) { (params, _) throws(RPCError) in try await self.show(params.volume) }
+    router.serve(CreateVolume.self) { (params, _) throws(RPCError) in try await self.create(params) }
+    router.serve(DeleteVolume.self) { (params, _) throws(RPCError) in try await self.delete(params) }
+    router.serve(EnableUndo.self) { (params, _) throws(RPCError) in try await self.enableUndo(params) }
+    router.serve(CommitUndo.self) { (params, _) throws(RPCError) in try await self.commitUndo(params) }
+    router.serve(DiscardUndo.self) { (params, _) throws(RPCError) in try await self.discardUndo(params) }
+    router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
+    router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }
+    router.serve(ExportVolume.self) { (params, _) throws(RPCError) in try await self.export(params) }
+    router.serve(FenceVolume.self) { (params, _) throws(RPCError) in try await self.fence(params) }
+    router.serve(GetLegs.self) { (_, _) throws(RPCError) in try await self.legStatus() }
+    router.serve(ListImages.self) { (_, _) throws(RPCError) in try await self.images() }
+    router.serve(PromoteVolume.self) { (params, _) throws(RPCError) in try await self.promote(params) }
+    router.serve(DeleteImage.self) { (params, _) throws(RPCError) in try await self.deleteImage(params) }
+  }
+}

@@ -1,0 +1,91 @@
+import AlertAPI
+import BlockLayers
+import ControlState
+import Logging
+import Primitives
+import RPC
+import StorageAPI
+import Synchronization
+
+/// The storage service: volumes and images, the layers they consist of on both legs, and who may reach them over NBD.
+///
+/// What is told to callers is in `ControlState`; what the files hold is `LayerStore`'s. An operation writes its plan
+/// (the files it will make, durable in `looseFile`), then makes the files, then changes the state in one transaction.
+public final class StorageService: Sendable {
+  let state: ControlState
+  let environment: StorageEnvironment
+  let files: LegFiles
+  let legs: DataLegs
+  let store: LayerStore
+  let locks = VolumeLocks()
+  let table = VolumeTable()
+  let operations = WorkerPool(name: "storage-op", limit: StorageLimits.operationThreads)
+  let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
+  /// Whether the service ends: sessions are closed by us then, and their clients will come back to the next instance.
+  let isStopping = Atomic(false)
+  /// Commits that an earlier instance began; the locks of their volumes are held.
+  let unfinished = Mutex<[CommitRecord]>([])
+  /// Closes the connections of an export; set when the NBD server exists.
+  let disconnect = Mutex<(@Sendable (_ exportName: String) -> Void)?>(nil)
+
+  /// The service over its state, with whatever an earlier instance left half done put right.
+  ///
+  /// Throws when the state cannot be read or written.
+  public static func open(
+    state: ControlState, environment: StorageEnvironment
+  ) async throws(RPCError) -> StorageService {
+    let service = StorageService(state: state, environment: environment)
+    try await service.recover()
+    return service
+  }
+
+  private init(state: ControlState, environment: StorageEnvironment) {
+    self.state = state
+    self.environment = environment
+    files = LegFiles(roots: environment.legDirectories)
+    legs = DataLegs(state: state, environment: environment)
+    store = LayerStore(files: files, legs: legs, logger: environment.logger)
+  }
+
+  /// Where tests stop an operation, as a kill between two steps would.
+  func step(_ name: String) throws(RPCError) {
+    do { try environment.beforeStep(name) } catch { throw Complaint.internalError("stopped before \(name)") }
+  }
+
+  /// Runs what blocks on the threads for operations.
+  func blocking<T: Sendable>(_ body: @escaping @Sendable () throws(RPCError) -> T) async throws(RPCError) -> T {
+    let result: Result<T, RPCError> = await operations.run {
+      do throws(RPCError) { return .success(try body()) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  func publish(
+    _ severity: Severity, _ kind: StorageAlert, _ subject: String, _ message: String, _ data: [String: JSONValue] = [:]
+  ) {
+    environment.publish(severity, kind.rawValue, subject, message, data)
+  }
+
+  /// A volume as callers see it. Looks at the files, so it belongs on a thread that may block.
+  func status(of chain: Chain) -> VolumeStatus {
+    let inStep = legs.inStep
+    let primary = inStep.first
+    let layers = chain.layers.map { layer in
+      LayerStatus(
+        layer: layer.id, role: layer.role, image: layer.image,
+        allocatedBytes: primary.map { files.allocatedBytes(layer.path, on: $0) } ?? 0)
+    }
+    return VolumeStatus(
+      volume: chain.volume.name, sizeBytes: chain.volume.sizeBytes, image: chain.image, layers: layers,
+      hasUndoLayer: chain.hasUndoLayer, generation: chain.volume.generation,
+      sessions: table.sessionCount(of: chain.volume.name),
+      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)
+  }
+
+  /// The volume with its layers; throws `noSuchVolume`.
+  func chain(of volume: VolumeName) async throws(RPCError) -> Chain {
+    let found = try await state.read { database in try Catalog.chain(of: volume, in: database) }
+    guard let found else { throw Complaint.noSuchVolume(volume) }
+    return found
+  }
+}

@@ -1,0 +1,33 @@
+import BlockLayers
+import VHD
+
+/// The open layers of a volume.
+final class VolumeStack: Sendable {
+  /// What clients read and write.
+  let top: any BlockDevice
+  private let opened: [OpenLayer]
+
+  /// `opened` are the layers, topmost first.
+  init(top: any BlockDevice, opened: [OpenLayer]) {
+    self.top = top
+    self.opened = opened
+  }
+
+  /// Makes durable what was written, and gives the files back, even where that fails. Blocks.
+  func close() throws(BlockError) {
+    var failure: BlockError?
+    do throws(BlockError) { try top.flush() } catch { failure = error }
+    for layer in opened { layer.close() }
+    if let failure { throw failure }
+  }
+}
+
+/// One open layer: what the format makes of its file.
+struct OpenLayer: Sendable {
+  var record: LayerRecord
+  var device: VHDLayer
+  var legs: DataLegs
+
+  /// Gives the file back. Does not flush. (Closing the device would close the file for others that use it, too.)
+  func close() { legs.close(record) }
+}

@@ -1,0 +1,75 @@
+import Primitives
+import Synchronization
+
+/// What is in memory of each volume in use: its open layers, its sessions, and the fence below which none is admitted.
+///
+/// Layers are opened and closed only under the volume's lock (`VolumeLocks`); sessions come and go without it.
+final class VolumeTable: Sendable {
+  private struct Entry {
+    var stack: VolumeStack?
+    /// Operations that use the layers now, beside the sessions.
+    var users = 0
+    var sessions: [ObjectIdentifier: Session] = [:]
+    /// Sessions of an older generation are refused from here on.
+    var minimumGeneration: Int64 = 0
+
+    var isUnused: Bool { users == 0 && sessions.isEmpty }
+  }
+
+  private let entries = Mutex<[VolumeName: Entry]>([:])
+
+  func stack(of volume: VolumeName) -> VolumeStack? { entries.withLock { $0[volume]?.stack } }
+
+  /// Notes the open layers of a volume.
+  func setStack(_ stack: VolumeStack, of volume: VolumeName) {
+    entries.withLock { $0[volume, default: Entry()].stack = stack }
+  }
+
+  /// The layers that nobody uses any longer, taken out for their caller to close.
+  func takeUnusedStack(of volume: VolumeName) -> VolumeStack? {
+    entries.withLock { entries in
+      guard let entry = entries[volume], entry.isUnused, let stack = entry.stack else { return nil }
+      entries[volume]?.stack = nil
+      return stack
+    }
+  }
+
+  func beginUse(of volume: VolumeName) { entries.withLock { $0[volume, default: Entry()].users += 1 } }
+
+  func endUse(of volume: VolumeName) { entries.withLock { $0[volume]?.users -= 1 } }
+
+  /// Admits a session, unless the volume was fenced meanwhile.
+  func add(_ session: Session) -> Bool {
+    entries.withLock { entries in
+      var entry = entries[session.volume] ?? Entry()
+      guard session.generation >= entry.minimumGeneration else { return false }
+      entry.sessions[ObjectIdentifier(session)] = session
+      entries[session.volume] = entry
+      return true
+    }
+  }
+
+  func remove(_ session: Session) {
+    entries.withLock { $0[session.volume]?.sessions[ObjectIdentifier(session)] = nil }
+  }
+
+  func sessionCount(of volume: VolumeName) -> Int { entries.withLock { $0[volume]?.sessions.count ?? 0 } }
+
+  func sessionCount() -> Int { entries.withLock { $0.values.reduce(0) { $0 + $1.sessions.count } } }
+
+  /// Refuses sessions of generations below `minimum` from now on, and names those that exist.
+  func fence(_ volume: VolumeName, below minimum: Int64) -> [Session] {
+    entries.withLock { entries in
+      var entry = entries[volume] ?? Entry()
+      entry.minimumGeneration = max(entry.minimumGeneration, minimum)
+      entries[volume] = entry
+      return entry.sessions.values.filter { $0.generation < minimum }
+    }
+  }
+
+  /// Every session of every volume.
+  func allSessions() -> [Session] { entries.withLock { $0.values.flatMap(\.sessions.values) } }
+
+  /// The volumes whose layers are open.
+  func openVolumes() -> [VolumeName] { entries.withLock { $0.filter { $0.value.stack != nil }.map(\.key) } }
+}

@@ -1,0 +1,168 @@
+import Primitives
+import RPC
+import StorageAPI
+import Synchronization
+import Testing
+
+@testable import StorageCore
+
+/// An operation that ends before its n-th step, as by a kill; nothing runs after that.
+final class Interruption: Sendable {
+  struct Stopped: Error {}
+
+  private let left: Mutex<Int>
+  var wasReached: Bool { left.withLock { $0 < 0 } }
+
+  init(before step: Int) { left = Mutex(step) }
+
+  func step() throws {
+    try left.withLock { left in
+      if left >= 0 { left -= 1 }
+      if left < 0 { throw Stopped() }
+    }
+  }
+}
+
+@Suite struct InterruptionTests {
+  /// Runs `operation` with a kill before each of its steps in turn. After each the next instance must find all in order,
+  /// and the repeat of the operation must leave the same as the first would have.
+  private func interruptEverywhere(
+    prepare: (Instance) async throws -> Void,
+    operation: @Sendable (Instance) async throws -> Void,
+    between: (Instance, Int) async throws -> Void,
+    after: (Instance, Int) async throws -> Void
+  ) async throws {
+    for number in 0..<40 {
+      let host = try TestHost()
+      let first = try await host.start()
+      try await prepare(first)
+      await first.stop()
+
+      let interruption = Interruption(before: number)
+      let isArmed = Atomic(false)
+      let second = try await host.start { _ in
+        if isArmed.load(ordering: .acquiring) { try interruption.step() }
+      }
+      isArmed.store(true, ordering: .releasing)
+      let error = await failure { try await operation(second) }
+      await second.kill()
+
+      let third = try await host.start()
+      try await between(third, number)
+      try await operation(third)
+      try await after(third, number)
+      try await third.requireNoStrayFiles("killed before step \(number)")
+      #expect(try host.legsAreEqual(), "killed before step \(number)")
+      await third.stop()
+      if !interruption.wasReached {
+        #expect(error == nil)
+        #expect(number > 1)
+        return
+      }
+    }
+    Issue.record("the operation never ended")
+  }
+
+  @Test func creatingIsAllOrNothing() async throws {
+    let params = CreateVolume.Params(volume: "clone", image: "base", undo: true, requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("golden")
+      try await storage.write("golden", to: "golden", at: 0)
+      _ = try await storage.call(PromoteVolume.self, .init(volume: "golden", image: "base"))
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(CreateVolume.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      let volumes = try await storage.call(ListVolumes.self, Nothing()).volumes
+      if let volume = volumes.first {
+        #expect(volume.layers.count == 3, "step \(number)")
+        #expect(try await storage.text(of: "clone", at: 0) == "golden", "step \(number)")
+      }
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "clone", at: 0) == "golden", "step \(number)")
+    }
+  }
+
+  @Test func deletingLeavesNothingBehind() async throws {
+    try await interruptEverywhere { storage in
+      try await storage.create("disk", undo: true)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(DeleteVolume.self, .init(volume: "disk"))
+    } between: { (storage: Instance, number: Int) async throws in
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.call(ListVolumes.self, Nothing()).volumes.isEmpty, "step \(number)")
+    }
+  }
+
+  @Test func discardingShowsTheOldContentOrTheNew() async throws {
+    let params = DiscardUndo.Params(volume: "disk", keepEnabled: true, requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("old", to: "disk", at: 0)
+      _ = try await storage.call(EnableUndo.self, .init(volume: "disk"))
+      try await storage.write("new", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(DiscardUndo.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect(["old", "new"].contains(try await storage.text(of: "disk", at: 0)), "step \(number)")
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+      #expect(try await storage.show("disk").layers.map(\.role) == [.undo, .base], "step \(number)")
+    }
+  }
+
+  @Test func aCommitThatBeganIsFinishedByTheNextInstance() async throws {
+    let params = CommitUndo.Params(volume: "disk", keepEnabled: true, requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("old", to: "disk", at: 0)
+      try await storage.write("below", to: "disk", at: 1 << 20)
+      _ = try await storage.call(EnableUndo.self, .init(volume: "disk"))
+      try await storage.write("new", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(CommitUndo.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "new", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 1 << 20) == "below", "step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "new", "step \(number)")
+      #expect(try await storage.show("disk").layers.map(\.role) == [.undo, .base], "step \(number)")
+      _ = try await storage.call(DiscardUndo.self, .init(volume: "disk"))
+      #expect(try await storage.text(of: "disk", at: 0) == "new", "step \(number)")
+    }
+  }
+
+  @Test func promotingMakesAVolumeOrAnImageAndNeverBoth() async throws {
+    let params = PromoteVolume.Params(volume: "golden", image: "base", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("golden")
+      try await storage.write("golden", to: "golden", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(PromoteVolume.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      let volumes = try await storage.call(ListVolumes.self, Nothing()).volumes.count
+      let images = try await storage.call(ListImages.self, Nothing()).images.count
+      #expect(volumes + images == 1, "step \(number)")
+      if volumes == 1 { #expect(try await storage.text(of: "golden", at: 0) == "golden", "step \(number)") }
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.create("clone", size: nil, image: "base")
+      #expect(try await storage.text(of: "clone", at: 0) == "golden", "step \(number)")
+    }
+  }
+
+  @Test func deletingAnImageLeavesNothingBehind() async throws {
+    try await interruptEverywhere { storage in
+      try await storage.create("golden")
+      _ = try await storage.call(PromoteVolume.self, .init(volume: "golden", image: "base"))
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(DeleteImage.self, .init(image: "base"))
+    } between: { (storage: Instance, number: Int) async throws in
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.call(ListImages.self, Nothing()).images.isEmpty, "step \(number)")
+    }
+  }
+}
