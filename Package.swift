@@ -6,6 +6,7 @@ let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllW
 
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqliteLibrary = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -56,7 +57,7 @@ let shared: [Target] = [
     "DaemonKit", "Shared/DaemonKit",
     [
       "Primitives", "RPC", "RPCSocket", "ServiceAPI", "AlertAPI", "HostConfiguration", "Systemd", "ControlState",
-      "FTVSClient", log, lifecycle,
+      "FTVSClient", log, lifecycle, signals,
     ]),
   library("FTVSClient", "Shared/FTVSClient", ["Primitives", "RPC", "RPCSocket"] + apis),
 ]

@@ -21,9 +21,12 @@ public struct HostConfiguration: WireObject, Equatable {
   public var qemuProgram: String?
   /// Memory and processor accelerator of virtual machines: `kvm`, `tcg`, or left out to take the best there is.
   public var accelerator: String?
+  /// Least level that is logged: `trace`, `debug`, `info`, `notice`, `warning`, `error`; read anew at SIGHUP.
+  public var logLevel: String?
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds, labSocket, qemuProgram, accelerator
+    case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds, labSocket, qemuProgram, accelerator,
+      logLevel
   }
 
   public static func field(_ key: CodingKeys) -> Field<HostConfiguration> {
@@ -41,6 +44,7 @@ public struct HostConfiguration: WireObject, Equatable {
     case .labSocket: Field(\.labSocket, "Socket of the lab that stands in for systemd.")
     case .qemuProgram: Field(\.qemuProgram, "Program that runs virtual machines.")
     case .accelerator: Field(\.accelerator, "Accelerator of virtual machines: kvm, tcg, or the best there is.")
+    case .logLevel: Field(\.logLevel, "Least level that is logged: trace, debug, info, notice, warning or error.")
     }
   }
 

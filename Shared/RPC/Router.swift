@@ -6,6 +6,7 @@ public struct Router: Sendable {
   public let title: String
   public let version: String
   private var routes: [String: Route] = [:]
+  private var refusal: RPCError?
 
   /// A router with `rpc.discover` and `rpc.unsubscribe`.
   public init(title: String, version: String) {
@@ -68,6 +69,9 @@ public struct Router: Sendable {
       .sorted { $0.name < $1.name }
   }
 
+  /// Answers every method that is not served with this error, instead of saying that there is none.
+  public mutating func refuseOthers(with error: RPCError) { refusal = error }
+
   /// Whether a method starts a subscription.
   func isSubscription(_ method: String) -> Bool {
     guard case .subscription? = routes[method]?.handling else { return false }
@@ -98,10 +102,11 @@ public struct Router: Sendable {
   }
 
   private func notFound(_ method: String) -> RPCError {
-    RPCError(
-      CommonFailure.methodNotFound,
-      "\(title) has no method \"\(method.prefix(64))\"; rpc.discover lists those it has.",
-      data: ["method": .string(String(method.prefix(64)))])
+    refusal
+      ?? RPCError(
+        CommonFailure.methodNotFound,
+        "\(title) has no method \"\(method.prefix(64))\"; rpc.discover lists those it has.",
+        data: ["method": .string(String(method.prefix(64)))])
   }
 }
 
