@@ -69,8 +69,11 @@ actor LabSupervisor {
   func start(_ name: String) async throws(RPCError) -> LabUnit {
     let unit = try unit(name)
     if isEnding { throw RPCError(CommonFailure.stopping, "The lab is ending.") }
-    if isShot(unit.name.module) { throw conditionFailed(unit) }
     if unit.state == .active { return unit.shown }
+    if isShot(unit.name.module) {
+      if unit.process == nil { unit.result = .condition }
+      throw conditionFailed(unit)
+    }
     let answer: Unit.Answer = await withCheckedContinuation { continuation in
       unit.waitsForStart.append(continuation)
       if unit.process == nil {
@@ -83,9 +86,13 @@ actor LabSupervisor {
     return try answer.get()
   }
 
-  /// Ends a unit and answers when none of its processes is left.
+  /// Ends a unit, or all of a slice, and answers when none of its processes is left.
   func stop(_ name: String) async throws(RPCError) -> LabUnit {
-    await stop(try unit(name).name)
+    if let slice = SliceName(name) {
+      await stop(units.keys.filter { slice.contains($0) })
+      return try show(name)
+    }
+    return await stop(try unit(name).name)
   }
 
   /// Sends a signal to all processes of a unit or of a slice.
@@ -94,7 +101,8 @@ actor LabSupervisor {
       let processes = units.values.filter { slice.contains($0.name) }.compactMap(\.process)
       // All main groups first: a module's loss is one instant.
       for process in processes { Glibc.kill(-process.processID, signal) }
-      for process in processes { process.signal(signal) }
+      let table = ProcessTable.all()
+      for process in processes { process.signalStrays(signal, in: table) }
     } else {
       try unit(name).process?.signal(signal)
     }
@@ -114,11 +122,7 @@ actor LabSupervisor {
   /// Ends all units in an order in which none takes the end of another for a failure.
   func end() async {
     isEnding = true
-    for group in endingOrder() {
-      await withTaskGroup(of: Void.self) { tasks in
-        for name in group { tasks.addTask { await self.stop(name) } }
-      }
-    }
+    for group in endingOrder() { await stop(group) }
     for follower in followers.values { follower.finish() }
     followers = [:]
     loop.unwatch(notifySocket)
@@ -134,6 +138,12 @@ actor LabSupervisor {
     let guests = units.keys.filter { !$0.isDaemon }
     let agents = ModuleID.all(of: .cpu).map { UnitName.agent($0) }
     return [instances(.hardware), instances(.vm), guests, instances(.storage) + agents, instances(.alerts)]
+  }
+
+  private func stop(_ names: [UnitName]) async {
+    await withTaskGroup(of: Void.self) { tasks in
+      for name in names { tasks.addTask { await self.stop(name) } }
+    }
   }
 
   @discardableResult

@@ -81,15 +81,17 @@ struct UnitProcess: Sendable {
   /// Sends a signal to all its processes.
   func signal(_ number: Int32) {
     Glibc.kill(-processID, number)
-    for entry in members() where entry.session != processID && entry.state != UInt8(ascii: "Z") {
-      Glibc.kill(entry.processID, number)
-    }
+    signalStrays(number, in: ProcessTable.all())
+  }
+
+  /// Sends a signal to those of its processes that left the session.
+  func signalStrays(_ number: Int32, in table: [ProcessEntry]) {
+    for entry in members(in: table) where entry.session != processID { Glibc.kill(entry.processID, number) }
   }
 
   /// Its processes that have not ended, the main one included. Reaps those that have.
-  func members() -> [ProcessEntry] {
+  func members(in all: [ProcessEntry] = ProcessTable.all()) -> [ProcessEntry] {
     let own = getpid()
-    let all = ProcessTable.all()
     var known: Set<Int32> = []
     for entry in all {
       if entry.session == processID

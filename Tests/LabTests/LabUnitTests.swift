@@ -79,7 +79,8 @@ struct LabUnitTests {
       try await lab.kill("ftvs-cpu0.slice")
       let down = try await lab.await(name) { $0.activeState == "inactive" }
       #expect(down.result == "condition")
-      await #expect(throws: RPCError.self) { try await lab.start(name) }
+      let error = await #expect(throws: RPCError.self) { try await lab.start(name) }
+      #expect(error?.data["result"] == "condition")
       try lab.unmark("cpu0")
       #expect(try await lab.start(name).activeState == "active")
     }
@@ -110,6 +111,18 @@ struct LabUnitTests {
       let stopped = try await lab.client.call(StopLabUnit.self, .init(unit: name))
       #expect(stopped.activeState == "inactive" && stopped.processID == nil)
       #expect(ProcessTable.entry(stray).map { $0.state == UInt8(ascii: "Z") } ?? true)
+    }
+  }
+
+  @Test("A slice is stopped as a whole, and its units stay down")
+  func stopsSlice() async throws {
+    try await LabHarness.run { lab in
+      try await lab.allReady()
+      let stopped = try await lab.client.call(StopLabUnit.self, .init(unit: "ftvs-cpu0.slice"))
+      #expect(stopped.activeState == "inactive")
+      let units = try await lab.units()
+      #expect(units.filter { $0.unit.hasSuffix("@cpu0.service") }.allSatisfy { $0.activeState == "inactive" })
+      #expect(units.filter { $0.unit.hasSuffix("@cpu1.service") }.allSatisfy { $0.activeState == "active" })
     }
   }
 
