@@ -71,9 +71,6 @@ enum LegStep: Sendable, Hashable {
   case begin, statements, commit, committed
 }
 
-/// The time of day in milliseconds since 1970.
-func wallClockMilliseconds() -> Int64 { milliseconds(of: CLOCK_REALTIME) }
-
 /// A clock that nobody sets, in milliseconds.
 func monotonicMilliseconds() -> Int64 { milliseconds(of: CLOCK_MONOTONIC) }
 

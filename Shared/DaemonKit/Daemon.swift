@@ -12,6 +12,9 @@ import Systemd
 
 /// What all daemons do alike: start ready but idle, wait for the lease, serve while it is held, hand over in good order.
 public enum Daemon {
+  /// Version of the software.
+  public static let version = DaemonArguments.version
+
   /// Runs a daemon until it is told to end. Called once, first thing in `main.swift`.
   public static func main(
     _ description: DaemonDescription,

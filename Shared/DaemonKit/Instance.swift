@@ -98,7 +98,7 @@ struct Instance: Service {
   private func run(_ service: ActiveService, state: ControlState, alerts: AlertPublisher) async throws {
     let facts = InstanceFacts(
       service: description.service, module: process.module, role: .active, epoch: state.epoch,
-      activeSinceMilliseconds: ProcessFacts.millisecondsSinceEpoch, problem: nil)
+      activeSinceMilliseconds: wallClockMilliseconds(), problem: nil)
     var router = service.router
     router.serveCommonMethods(facts, state: state, server: server, metrics: service.metrics)
     let rpc = RPCServer(listener: ownListener, router: router, policy: policy, logger: logger)

@@ -5,12 +5,6 @@ import ServiceAPI
 enum ProcessFacts {
   static var processID: Int32 { getpid() }
 
-  static var millisecondsSinceEpoch: Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-  }
-
   /// Memory, processor time, connections.
   static func metrics(connections: Int) -> [Metric] {
     var usage = rusage()

@@ -56,7 +56,7 @@ struct Recovery: Sendable {
   private func router(_ decided: AsyncStream<Decision>.Continuation) -> Router {
     let facts = InstanceFacts(
       service: instance.description.service, module: instance.process.module, role: .recovery, epoch: 0,
-      activeSinceMilliseconds: ProcessFacts.millisecondsSinceEpoch, problem: reason.explanation)
+      activeSinceMilliseconds: wallClockMilliseconds(), problem: reason.explanation)
     var router = Router(title: "ftvs-\(facts.service.rawValue)", version: DaemonArguments.version)
     router.servePing(facts)
     router.serve(GetServiceStatus.self) { _, _ throws(RPCError) in facts.status(legs: []) }
