@@ -132,6 +132,40 @@ struct AgainstHostTests {
     }
   }
 
+  @Test("The console is connected anew after a failover, prints history once, and Ctrl-] leaves it")
+  func console() async throws {
+    try await FakeHost.run { host, _ in
+      let console = try Process.ftctl(["vm", "console", "web", "--history", "100"], host: host)
+      var shown = ""
+      for try await text in console.output {
+        shown += text
+        if shown.hasSuffix("<3:0>") { break }
+      }
+      #expect(shown == "<1:100><2:0><3:0>")
+      console.type([0x6C, 0x73, 0x0D])
+      console.type([0x61, Console.detachKey, 0x62])
+      #expect(await console.ended() == 0)
+      #expect(host.typed.withLock { $0 } == [0x6C, 0x73, 0x0D, 0x61])
+    }
+  }
+
+  @Test("Alerts are followed through a failover from where it was, none twice")
+  func followAlerts() async throws {
+    try await FakeHost.run { host, _ in
+      let follower = try Process.ftctl(["alert", "follow", "--after", "7"], host: host)
+      var shown = ""
+      for try await text in follower.output {
+        shown += text
+        if shown.contains("number 13") { break }
+      }
+      follower.interrupt()
+      _ = await follower.ended()
+      let numbers = shown.split(separator: "\n").compactMap { Int($0.split(separator: " ").last ?? "") }
+      #expect(numbers.prefix(6) == [8, 9, 10, 11, 12, 13])
+      #expect(host.followedAfter.withLock { $0.prefix(3) } == [7, 9, 11])
+    }
+  }
+
   @Test("Another host is reached through ssh, and nothing of it is left afterwards")
   func overSSH() async throws {
     try await FakeHost.run { host, _ in

@@ -11,6 +11,12 @@ final class FakeHost: Sendable {
   let directory: String
   let volumes = Mutex<[String: [UInt8]]>([:])
   let images = Mutex<[String: Int]>([:])
+  /// What was typed at the console.
+  let typed = Mutex<[UInt8]>([])
+  /// Consoles that were opened; the first two are cut after a word.
+  let consoles = Mutex(0)
+  /// Numbers after which the alert log was followed.
+  let followedAfter = Mutex<[Int64?]>([])
   /// Writes that succeed before storage fails.
   let writesLeft = Mutex(Int.max)
   private let servers = Mutex<[RPCServer]>([])
@@ -66,11 +72,42 @@ final class FakeHost: Sendable {
       router.serve(StartVM.self) { params, _ throws(RPCError) in
         throw RPCError(VMFailure.noSuchVM, "There is no virtual machine \(params.name).")
       }
+      serveConsole(&router)
     case .storage: serveStorage(&router)
     case .alerts:
+      // Each follower gets two alerts, and is cut then.
+      router.serve(FollowAlerts.self) { params, _ in
+        self.followedAfter.withLock { $0.append(params.afterSequence) }
+        let next = (params.afterSequence ?? 0) + 1
+        return AsyncThrowingStream { continuation in
+          for number in next...next + 1 {
+            continuation.yield(AlertEvent(alert: HostFixture.alert(number, .info, "number \(number)")))
+          }
+          continuation.finish(throwing: RPCError(CommonFailure.stopping, "Handing over."))
+        }
+      }
       router.serve(ListAlerts.self) { _, _ in .init(alerts: [], firstSequence: 1, lastSequence: 0) }
     }
     return router
+  }
+
+  private func serveConsole(_ router: inout Router) {
+    router.serve(OpenConsole.self) { params, _ in
+      let number = self.consoles.withLock { count in
+        count += 1
+        return count
+      }
+      let text = Data("<\(number):\(params.historyBytes ?? -1)>".utf8).base64EncodedString()
+      return AsyncThrowingStream { continuation in
+        continuation.yield(ConsoleOutput(data: text))
+        if number < 3 { continuation.finish(throwing: RPCError(CommonFailure.stopping, "Handing over.")) }
+      }
+    }
+    router.serve(WriteConsole.self) { params, _ in
+      let bytes = Data(base64Encoded: params.data) ?? Data()
+      self.typed.withLock { $0 += bytes }
+      return .init(writtenBytes: bytes.count)
+    }
   }
 
   private func serveStorage(_ router: inout Router) {
