@@ -45,7 +45,9 @@ final class TestServer: @unchecked Sendable {
     try Self.withAddress(socketPath) { #expect(bind(listener, $0, $1) == 0) }
     #expect(listen(listener, 128) == 0)
     self.exports = TestExports(exports)
-    server = NBDServer(listener: listener, exports: self.exports, limits: limits, logger: Logger(label: "nbd-test"))
+    var logger = Logger(label: "nbd-test")
+    logger.logLevel = .error
+    server = NBDServer(listener: listener, exports: self.exports, limits: limits, logger: logger)
     #expect(server.start())
   }
 

@@ -82,7 +82,7 @@ struct NBDNegotiation: ~Copyable {
   /// The old way: no answer but the export, or the end.
   private mutating func exportName(_ bytes: [UInt8]) throws(NBDEnd) -> NBDAgreement {
     guard let name = String(validating: bytes, as: UTF8.self), let export = try? open(name) else {
-      throw .breach("unknown export")
+      throw .closed
     }
     output.put(UInt64(clamping: export.device.size))
     output.put(Self.flags(export, structuredReplies: structuredReplies))

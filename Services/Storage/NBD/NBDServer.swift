@@ -187,7 +187,7 @@ public final class NBDServer: @unchecked Sendable {
       let name = connection.exportName.withLock { $0 }
       logger.warning(
         "an NBD client broke the protocol",
-        metadata: ["export": "\(name)", "uid": "\(connection.peerUserID)", "reason": "\(reason)"])
+        metadata: ["export": "\(String(reflecting: name))", "uid": "\(connection.peerUserID)", "reason": "\(reason)"])
     }
   }
 

@@ -2,6 +2,10 @@ import BlockLayers
 import Glibc
 
 extension VHDLayer {
+  /// What gets into a bitmap at once: 4 KiB, a byte of the bitmap. libvhdi takes the rest of a byte as set behind a set
+  /// bit, so that no byte may be set in part.
+  static let cell = 4096
+
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64, flags: WriteFlags) throws(BlockError) {
     try requireWritable()
     try requireRange(offset, Int64(buffer.count), "write")
@@ -45,7 +49,7 @@ extension VHDLayer {
           return try file.write(buffer, at: data + Int64(inBlock))
         case .partial(let bits):
           let sectors = inBlock / 512..<(inBlock + buffer.count + 511) / 512
-          let isWhole = (inBlock | buffer.count) & 511 == 0
+          let isWhole = (inBlock | buffer.count) & (Self.cell - 1) == 0
           if isWhole || isThere(map, bits, sectors) {
             defer { lock.unlock() }
             try file.write(buffer, at: data + Int64(inBlock))
@@ -103,7 +107,7 @@ extension VHDLayer {
     map.add(block, entry: entry, full: parent == nil)
   }
 
-  /// Writes a piece that begins or ends inside of sectors that this file does not hold yet: their rest is taken from
+  /// Writes a piece that begins or ends inside of cells that this file does not hold yet: their rest is taken from
   /// below. Alone, or two such writes could lose each other's half.
   private func writeParts(
     _ map: BlockMap, _ block: Int, _ inBlock: Int, _ buffer: UnsafeRawBufferPointer
@@ -112,19 +116,23 @@ extension VHDLayer {
     defer { lock.unlock() }
     try prepareLocked(map, block)
     guard let data = map.dataOffset(block) else { throw BlockError(.io, "\(file.name): block \(block) is gone") }
-    if case .partial(let bits) = map.presence(block) {
-      let first = inBlock / 512
-      let last = (inBlock + buffer.count - 1) / 512
-      for sector in first == last ? [first] : [first, last] {
-        let isPart = sector * 512 < inBlock || (sector + 1) * 512 > inBlock + buffer.count
-        guard isPart, !isThere(map, bits, sector..<sector + 1) else { continue }
+    guard case .partial(let bits) = map.presence(block) else {
+      return try file.write(buffer, at: data + Int64(inBlock))
+    }
+    let end = inBlock + buffer.count
+    let sectors = inBlock / Self.cell * 8..<(end + Self.cell - 1) / Self.cell * 8
+    var sector = sectors.lowerBound
+    while sector < sectors.upperBound {
+      let isCovered = sector * 512 >= inBlock && (sector + 1) * 512 <= end
+      if !isCovered, !isThere(map, bits, sector..<sector + 1) {
         try copyUp(at: Int64(block) * map.blockSize + Int64(sector * 512), to: data + Int64(sector * 512))
       }
-      try file.write(buffer, at: data + Int64(inBlock))
-      map.set(block, bits, from: first, to: last + 1)
-    } else {
-      try file.write(buffer, at: data + Int64(inBlock))
+      sector += 1
+      // Between the first and the last cell everything is covered.
+      if sector % 8 == 0, sector < sectors.upperBound - 8 { sector = sectors.upperBound - 8 }
     }
+    try file.write(buffer, at: data + Int64(inBlock))
+    map.set(block, bits, from: sectors.lowerBound, to: sectors.upperBound)
   }
 
   private func copyUp(at offset: Int64, to position: Int64) throws(BlockError) {
@@ -177,9 +185,9 @@ extension VHDLayer {
     let isAbsent = map.entry(block) == nil
     lock.unlock()
     if isAbsent, try readsAsZeroBelow(at: offset, count: count) { return }
-    // Edges inside of a sector are data to the bitmap.
-    let head = min(count, -inBlock & 511)
-    let tail = (inBlock + count) & 511
+    // Edges inside of a cell are data to the bitmap.
+    let head = min(count, -inBlock & Int64(Self.cell - 1))
+    let tail = (inBlock + count) & Int64(Self.cell - 1)
     guard head + tail < count else { return try writeZeroData(map, block, inBlock, count) }
     if head > 0 { try writeZeroData(map, block, inBlock, head) }
     if tail > 0 { try writeZeroData(map, block, inBlock + count - tail, tail) }

@@ -1,0 +1,96 @@
+import Glibc
+import NBD
+import Testing
+
+/// A client that says exactly what a test wants.
+final class WireClient {
+  let descriptor: Int32
+  /// Stays as long as its client.
+  private let server: TestServer
+
+  init(_ server: TestServer) throws {
+    self.server = server
+    descriptor = try server.connect()
+    var time = timeval(tv_sec: 20, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+  }
+
+  deinit { close(descriptor) }
+
+  func send(_ bytes: [UInt8]) {
+    var done = 0
+    while done < bytes.count {
+      let count = bytes.withUnsafeBytes {
+        Glibc.send(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done, Int32(MSG_NOSIGNAL))
+      }
+      if count <= 0 { return }
+      done += count
+    }
+  }
+
+  /// Nil at the end of the connection.
+  func receive(_ count: Int) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: max(count, 1))
+    while bytes.count < count {
+      let received = recv(descriptor, &chunk, count - bytes.count, 0)
+      if received <= 0 { return nil }
+      bytes += chunk[..<received]
+    }
+    return bytes
+  }
+
+  /// Whether the server ended the connection.
+  func isEnded() -> Bool { receive(1) == nil }
+
+  func greet(flags: UInt32 = 3) throws {
+    let greeting = try #require(receive(18))
+    #expect(Array(greeting[0..<8]) == Array("NBDMAGIC".utf8))
+    send(big(flags))
+  }
+
+  func option(_ number: UInt32, _ data: [UInt8] = []) {
+    send(Array("IHAVEOPT".utf8) + big(number) + big(UInt32(data.count)) + data)
+  }
+
+  /// Type and data of the answer to an option.
+  func optionReply() -> (type: UInt32, data: [UInt8])? {
+    guard let header = receive(20) else { return nil }
+    let length = number(header[16..<20])
+    return receive(Int(length)).map { (UInt32(number(header[12..<16])), $0) }
+  }
+
+  /// Answers up to the one that ends the option.
+  func finalReply() throws -> UInt32 {
+    while true {
+      let reply = try #require(optionReply())
+      if reply.type == 1 || reply.type >= 0x8000_0000 { return reply.type }
+    }
+  }
+
+  func go(_ name: String, structured: Bool = false) throws {
+    try greet()
+    if structured {
+      option(8)
+      #expect(try finalReply() == 1)
+    }
+    option(7, big(UInt32(name.utf8.count)) + Array(name.utf8) + big(UInt16(0)))
+    #expect(try finalReply() == 1)
+  }
+
+  func request(
+    _ type: UInt16, flags: UInt16 = 0, cookie: UInt64 = 1, offset: UInt64 = 0, count: UInt32 = 0,
+    _ payload: [UInt8] = []
+  ) {
+    send(big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(cookie) + big(offset) + big(count) + payload)
+  }
+
+  /// Error and cookie of a simple answer.
+  func simpleReply() -> (error: UInt32, cookie: UInt64)? {
+    guard let reply = receive(16), number(reply[0..<4]) == 0x6744_6698 else { return nil }
+    return (UInt32(number(reply[4..<8])), number(reply[8..<16]))
+  }
+}
+
+func big<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
