@@ -80,7 +80,7 @@ let services: [Target] = [
     "VMMonitorCore", "Services/VMMonitor/Core",
     [
       "Primitives", "RPC", "ServiceAPI", "VMAPI", "HardwareAPI", "StorageAPI", "AlertAPI", "ControlState",
-      "UnitManager", "DomainXML", log,
+      "UnitManager", "DomainXML", "HostConfiguration", log, sqlite,
     ]),
   tool(
     "ftvs-vm", "Services/VMMonitor/Daemon",
@@ -136,7 +136,9 @@ let testTargets: [Target] = [
   tests("DomainXMLTests", ["DomainXML", "Primitives"]),
   tests(
     "VMMonitorTests",
-    ["VMMonitorCore", "DomainXML", "ControlState", "UnitManager", "RPC", "Primitives", log] + apis),
+    [
+      "VMMonitorCore", "DomainXML", "ControlState", "UnitManager", "HostConfiguration", "RPC", "Primitives", log, sqlite,
+    ] + apis),
   tests("BlockLayersTests", ["BlockLayers", "Primitives"]),
   tests("VHDTests", ["VHD", "BlockLayers", "Primitives"]),
   tests("NBDTests", ["NBD", "BlockLayers", "Primitives", log]),

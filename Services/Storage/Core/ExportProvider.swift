@@ -29,6 +29,8 @@ public struct ExportProvider: NBDExportProvider {
 }
 
 extension StorageService {
-  /// Has fences and the end of this instance close the connections of this server.
-  public func attach(_ server: NBDServer) { self.server.withLock { $0 = server } }
+  /// Has fences close the connections of this server.
+  public func attach(_ server: NBDServer) {
+    disconnect.withLock { $0 = { server.closeSessions(of: $0) } }
+  }
 }

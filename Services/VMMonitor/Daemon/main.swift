@@ -1,1 +1,4 @@
-// placeholder
+import DaemonKit
+import VMMonitorCore
+
+await Daemon.main(DaemonDescription(service: .vm, migrations: VMMonitor.migrations), activate: VMDaemon.activate)

@@ -1,0 +1,105 @@
+import DomainXML
+import Primitives
+
+/// What runs virtual machines: QEMU, or a scripted one in tests.
+///
+/// The process itself is a unit of its module's slice, started and stopped through the unit manager; the engine says
+/// what that unit is to run and talks to it.
+public protocol VMEngine: Sendable {
+  /// Writes down what the guest's unit runs, and removes what an earlier run of it left behind.
+  func prepare(_ plan: GuestPlan) async throws(EngineError)
+
+  /// Connects to a guest whose unit runs, whoever started it.
+  ///
+  /// - Parameter patience: how long it may take until the guest's process answers.
+  func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance
+
+  /// Whether the last run in a slot is known to have ended by itself and in good order: a guest that shut down.
+  func endedInOrder(slot: Int, module: ModuleID) async -> Bool
+}
+
+/// A guest that the monitor is connected to.
+public protocol VMInstance: AnyObject, Sendable {
+  /// What runs it, with the accelerator: `qemu/kvm`.
+  var engine: String { get }
+  /// What it does from the moment of attachment; ends when the connection does.
+  var events: AsyncStream<EngineEvent> { get }
+  /// What it is doing.
+  func status() async throws(EngineError) -> EngineStatus
+  /// Lets its processors run.
+  func resume() async throws(EngineError)
+  /// Presses its power button.
+  func powerDown() async throws(EngineError)
+  /// Lets go of it; the guest runs on.
+  func close()
+}
+
+/// What a guest is doing.
+public enum EngineStatus: String, Sendable, Equatable {
+  /// Started, and its processors have not run yet.
+  case waiting
+  case running
+  /// Stopped in mid-run, by an I/O error or on demand.
+  case paused
+  /// Shut down; its process is about to end.
+  case ended
+}
+
+/// What a guest does.
+public enum EngineEvent: Sendable, Equatable {
+  case resumed
+  /// Its processors were stopped; the reason is a sentence.
+  case paused(reason: String)
+  /// It shut itself down, or was asked to.
+  case shutDown
+  /// It was ended from outside; the word says how.
+  case ended(String)
+}
+
+/// Why an engine failed.
+public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The process did not answer in time, or no longer does.
+  case notAnswering(String)
+  /// It answered with an error.
+  case refused(String)
+  /// What it needs could not be written.
+  case notPrepared(String)
+
+  public var description: String {
+    switch self {
+    case .notAnswering(let text): "The process of the virtual machine does not answer: \(text)."
+    case .refused(let text): "The process of the virtual machine refused: \(text)."
+    case .notPrepared(let text): "The start of the virtual machine could not be prepared: \(text)."
+    }
+  }
+}
+
+/// All that a guest's process is made of.
+public struct GuestPlan: Sendable, Equatable {
+  /// A disk with the export that serves it.
+  public struct Disk: Sendable, Equatable {
+    public var disk: Domain.Disk
+    public var exportName: String
+    public var socketPath: String
+
+    public init(disk: Domain.Disk, exportName: String, socketPath: String) {
+      self.disk = disk
+      self.exportName = exportName
+      self.socketPath = socketPath
+    }
+  }
+
+  public var domain: Domain
+  public var uuid: String
+  public var slot: Int
+  public var module: ModuleID
+  public var disks: [Disk]
+
+  public init(domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk]) {
+    self.domain = domain
+    self.uuid = uuid
+    self.slot = slot
+    self.module = module
+    self.disks = disks
+  }
+}

@@ -1,0 +1,71 @@
+import DomainXML
+import Primitives
+import VMAPI
+
+/// A virtual machine as the active monitor knows it: its record, and what only this process knows.
+struct Machine {
+  var record: MachineRecord
+  /// What the definition says, or why it can no longer be read.
+  var domain: Result<Domain, DomainError>
+  var instance: (any VMInstance)?
+  /// Follows the instance's events; ends with the connection.
+  var watcher: Task<Void, Never>?
+  var engine: String?
+  var processID: Int?
+  /// Why it stands still, while it does.
+  var paused: String?
+  /// It shut down by itself since its start.
+  var hasShutDown = false
+  /// How it was ended from outside since its start.
+  var endedBy: String?
+  /// Recoveries in a row that did not lead to a healthy guest.
+  var attempts = 0
+  var upSince: ContinuousClock.Instant?
+  /// Somebody wants it ended: nobody starts it again meanwhile.
+  var isUnwanted = false
+  /// Storage was not asked yet, or did not answer, to end the sessions of its disks.
+  var holdsDisks = false
+
+  init(_ record: MachineRecord) {
+    self.record = record
+    domain = Result { () throws(DomainError) -> Domain in try Domain(xml: record.definition) }
+  }
+
+  var name: VMName { record.name }
+
+  /// Names of its two possible units.
+  static func unit(_ module: ModuleID, slot: Int) -> String { "ftvs-guest-\(module.rawValue)@\(slot).service" }
+
+  /// The unit of the module on which it runs or is to run.
+  var unit: String? { record.module.map { Self.unit($0, slot: record.slot) } }
+
+  var volumes: [VolumeName] { (try? domain.get())?.disks.map(\.volume) ?? [] }
+
+  var state: VMState {
+    switch record.phase {
+    case .off: .defined
+    case .starting: .starting
+    case .running: paused == nil ? .running : .paused
+    case .stopping: .stopping
+    case .recovering: record.failedMilliseconds == nil ? .starting : .failedOver
+    case .crashed: .crashed
+    }
+  }
+
+  var summary: VMSummary {
+    VMSummary(
+      name: record.name, state: state, module: record.phase == .off || record.phase == .crashed ? nil : record.module,
+      autostart: record.autostart, processID: processID, failovers: record.failovers,
+      reason: paused ?? record.reason)
+  }
+
+  var detail: VMDetail {
+    let domain = try? domain.get()
+    return VMDetail(
+      name: record.name, identifier: record.uuid, state: state, module: summary.module, autostart: record.autostart,
+      processID: processID, failovers: record.failovers, reason: summary.reason, memoryBytes: domain?.memoryBytes ?? 0,
+      cpus: domain?.topology.cpus ?? 0,
+      disks: domain?.disks.map { VMDisk(target: $0.target, volume: $0.volume) } ?? [], engine: engine ?? "qemu",
+      definition: record.definition, lastRecovery: record.lastRecovery)
+  }
+}

@@ -1,0 +1,83 @@
+import AlertAPI
+import ControlState
+import HostConfiguration
+import Logging
+import Primitives
+import RPC
+import UnitManager
+
+/// All that the VM monitor stands on.
+public struct MonitorEnvironment: Sendable {
+  public typealias Publish =
+    @Sendable (
+      _ severity: Severity, _ kind: String, _ subject: String, _ message: String, _ data: [String: JSONValue]
+    ) -> Void
+
+  public var state: ControlState
+  public var units: any UnitManager
+  public var engine: any VMEngine
+  public var consoles: ConsoleConnector?
+  public var hardware: any RPCCaller
+  public var storage: any RPCCaller
+  /// Publishes an alert; never waits.
+  public var publish: Publish
+  public var paths: HostPaths
+  /// CPU module of this instance: certainly alive.
+  public var module: ModuleID
+  /// Differs after every start of the host, and only then.
+  public var bootIdentity: String
+  /// The Unix user of the guests of a slot, or nil when the host has none.
+  public var guestUser: @Sendable (_ slot: Int) async -> UInt32?
+  public var timing: MonitorTiming
+  public var logger: Logger
+
+  public init(
+    state: ControlState, units: any UnitManager, engine: any VMEngine, consoles: ConsoleConnector?,
+    hardware: any RPCCaller, storage: any RPCCaller, publish: @escaping Publish, paths: HostPaths, module: ModuleID,
+    bootIdentity: String, guestUser: @escaping @Sendable (_ slot: Int) async -> UInt32?,
+    timing: MonitorTiming = MonitorTiming(), logger: Logger
+  ) {
+    self.state = state
+    self.units = units
+    self.engine = engine
+    self.consoles = consoles
+    self.hardware = hardware
+    self.storage = storage
+    self.publish = publish
+    self.paths = paths
+    self.module = module
+    self.bootIdentity = bootIdentity
+    self.guestUser = guestUser
+    self.timing = timing
+    self.logger = logger
+  }
+}
+
+/// Every wait of the monitor.
+public struct MonitorTiming: Sendable {
+  /// How long the process of a new guest may take until it answers.
+  public var startPatience = Duration.seconds(15)
+  /// How long a guest that runs already may take until it answers whoever takes over.
+  public var adoptPatience = Duration.seconds(2)
+  /// How long to wait for the hardware supervisor's choice before taking the own module.
+  public var placePatience = Duration.milliseconds(500)
+  /// How long to wait for the reason of a module's loss that its mark tells of.
+  public var markPatience = Duration.milliseconds(50)
+  /// How long the end of a stop waits for storage to end the disks' sessions before it is left to a later repeat.
+  public var releasePatience = Duration.seconds(5)
+  /// From the end of a guest's connection to a look at its process, where the unit manager told nothing.
+  public var lookAgain = Duration.milliseconds(250)
+  /// Between attempts to bring a virtual machine back: first, and at most. Doubled in between.
+  public var firstBackoff = Duration.milliseconds(100)
+  public var longestBackoff = Duration.seconds(15)
+  /// A virtual machine that ran this long counts as healthy: its next failure is handled without a pause.
+  public var healthy = Duration.seconds(10)
+  /// Between attempts to let a guest go on that an I/O error stopped.
+  public var resumeInterval = Duration.seconds(5)
+  /// How often the time of the last sign of life is written.
+  public var lifeSign = Duration.seconds(1)
+  /// Wall clock, in milliseconds since 1970.
+  public var now: @Sendable () -> Int64 = { WallClock.milliseconds }
+
+  public init() {}
+}

@@ -1,0 +1,98 @@
+import Glibc
+import Primitives
+import RPC
+import StorageAPI
+import UnitManager
+import VMAPI
+
+/// Proofs that a guest is gone, from which its next start follows.
+extension VMMonitor {
+  /// Ends whatever runs in a machine's slot, on either module, and returns when no process of it is left.
+  ///
+  /// Stopping also withdraws a start that a monitor before this one had queued.
+  func proveGone(_ name: VMName) async throws(RPCError) {
+    guard let slot = machines[name]?.record.slot else { return }
+    for module in ModuleID.all(of: .cpu) {
+      let unit = Machine.unit(module, slot: slot)
+      do {
+        if try await !environment.units.isEmpty(unit) {
+          try await environment.units.kill(unit, signal: SIGKILL)
+        }
+        try await environment.units.stop(unit)
+        guard try await environment.units.isEmpty(unit) else {
+          throw UnitError.refused(unit: unit, reason: "processes of it are left although it was stopped")
+        }
+      } catch let error as UnitError {
+        if case .noSuchUnit = error { continue }
+        throw RPCError(error, name)
+      } catch {
+        throw RPCError(VMFailure.engineFailed, "\(error)")
+      }
+    }
+  }
+
+  /// Ends every session of a machine's disks; older exports are refused for good.
+  func fenceDisks(_ name: VMName) async throws(RPCError) {
+    for volume in machines[name]?.volumes ?? [] {
+      do {
+        _ = try await environment.storage.call(FenceVolume.self, .init(volume: volume))
+      } catch {
+        throw storageError(error, volume)
+      }
+    }
+    machines[name]?.holdsDisks = false
+  }
+
+  /// Gives the disks back after an end. Where storage is away this is repeated later: nothing waits for it, for a start
+  /// fences first.
+  func releaseDisks(_ name: VMName) async {
+    machines[name]?.holdsDisks = true
+    let done = await within(timing.releasePatience) { [weak self] in
+      (try? await self?.fenceDisks(name)) != nil
+    }
+    guard done != true, let machine = machines[name], machine.holdsDisks, !machine.volumes.isEmpty else { return }
+    logger.warning("Disks are still exported; storage is asked again", metadata: ["vm": "\(name)"])
+    Task { [weak self, longestBackoff = timing.longestBackoff] in
+      try? await Task.sleep(for: longestBackoff)
+      await self?.releaseAgain(name)
+    }
+  }
+
+  private func releaseAgain(_ name: VMName) async {
+    _ = try? await exclusive(name) { monitor async throws(RPCError) in
+      guard let machine = monitor.machines[name], machine.holdsDisks,
+        machine.record.phase == .off || machine.record.phase == .crashed
+      else { return }
+      await monitor.releaseDisks(name)
+    }
+  }
+
+  /// Makes the disks reachable for the guest's user.
+  func exportDisks(_ name: VMName) async throws(RPCError) -> [GuestPlan.Disk] {
+    guard let machine = machines[name] else { return [] }
+    let domain = try readable(machine)
+    guard !domain.disks.isEmpty else { return [] }
+    guard let user = await environment.guestUser(machine.record.slot) else {
+      throw RPCError(
+        VMFailure.engineFailed,
+        "The host has no user ftvs-guest\(machine.record.slot); run 'systemd-sysusers' or deploy/install again.")
+    }
+    var disks: [GuestPlan.Disk] = []
+    for disk in domain.disks {
+      do {
+        let export = try await environment.storage.call(
+          ExportVolume.self, .init(volume: disk.volume, clientUserID: Int(user)))
+        disks.append(.init(disk: disk, exportName: export.exportName, socketPath: export.socketPath))
+      } catch {
+        throw storageError(error, disk.volume)
+      }
+    }
+    return disks
+  }
+
+  private func storageError(_ error: RPCError, _ volume: VolumeName) -> RPCError {
+    RPCError(
+      VMFailure.storageUnavailable, "The disk '\(volume)' is not available: \(error.message)",
+      data: ["volume": .string(volume.rawValue), "kind": .string(error.kind)])
+  }
+}

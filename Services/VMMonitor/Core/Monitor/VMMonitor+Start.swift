@@ -1,0 +1,185 @@
+import DomainXML
+import HardwareAPI
+import Primitives
+import RPC
+import UnitManager
+import VMAPI
+
+/// From nothing to a guest that runs. Called inside `exclusive`.
+extension VMMonitor {
+  /// A module in service: the hardware supervisor's choice, or the own one when it is away, for that is certainly alive.
+  func place(prefer: ModuleID?, _ name: VMName) async throws(RPCError) -> ModuleID {
+    let hardware = environment.hardware
+    let answer = await within(timing.placePatience) { () -> Result<ModuleID, RPCError> in
+      do throws(RPCError) {
+        return .success(try await hardware.call(PlaceOnModule.self, .init(prefer: prefer)).module)
+      } catch {
+        return .failure(error)
+      }
+    }
+    switch answer {
+    case .success(let module): return module
+    case .failure(let error) where error.matches(HardwareFailure.noModuleInService):
+      throw RPCError(
+        VMFailure.noModuleInService,
+        "No CPU module is in service for '\(name)'; 'ftctl module list' shows what to do.")
+    default:
+      logger.warning("The hardware supervisor is away; taking this module", metadata: ["vm": "\(name)"])
+      return environment.module
+    }
+  }
+
+  /// What the definition says, or an error for people when this version cannot read it any more.
+  func readable(_ machine: Machine) throws(RPCError) -> Domain {
+    switch machine.domain {
+    case .success(let domain): return domain
+    case .failure(let error): throw RPCError(error, name: machine.name)
+    }
+  }
+
+  /// Starts the guest on `module`. Its slot is proven empty, its disks are fenced, and its record names the module.
+  func launch(_ name: VMName, on module: ModuleID) async throws(RPCError) {
+    guard let machine = machines[name] else { return }
+    let plan = GuestPlan(
+      domain: try readable(machine), uuid: machine.record.uuid, slot: machine.record.slot, module: module,
+      disks: try await exportDisks(name))
+    machines[name]?.hasShutDown = false
+    machines[name]?.endedBy = nil
+    machines[name]?.paused = nil
+    do { try await environment.engine.prepare(plan) } catch { throw RPCError(error, name) }
+    try wanted(name)
+    do { _ = try await environment.units.start(Machine.unit(module, slot: plan.slot)) } catch {
+      throw RPCError(error, name)
+    }
+    let instance = try await answering(name, slot: plan.slot, on: module)
+    adopt(instance, name, on: module)
+    do { try await instance.resume() } catch { throw RPCError(error, name) }
+  }
+
+  /// Throws when somebody wants the machine ended meanwhile.
+  func wanted(_ name: VMName) throws(RPCError) {
+    guard machines[name]?.isUnwanted == true else { return }
+    throw RPCError(VMFailure.wrongState, "The virtual machine '\(name)' is being ended.")
+  }
+
+  /// Connects to a process that was just started; gives up early when it has ended.
+  private func answering(_ name: VMName, slot: Int, on module: ModuleID) async throws(RPCError) -> any VMInstance {
+    let unit = Machine.unit(module, slot: slot)
+    let deadline = ContinuousClock.now + timing.startPatience
+    while true {
+      do {
+        return try await environment.engine.attach(slot: slot, module: module, patience: .milliseconds(250))
+      } catch {
+        let status = try? await environment.units.status(unit)
+        let isAlive = status.map { $0.activeState == .active || $0.activeState == .activating } ?? true
+        guard isAlive else {
+          throw RPCError(
+            VMFailure.engineFailed,
+            "The process of '\(name)' ended at once (\(status?.result ?? "unknown")); its log says why: "
+              + "journalctl -u \(unit), or the lab's log of that unit.",
+            data: ["unit": .string(unit)])
+        }
+        guard ContinuousClock.now < deadline else { throw RPCError(error, name) }
+        try wanted(name)
+      }
+    }
+  }
+
+  /// Takes a guest under watch.
+  func adopt(_ instance: any VMInstance, _ name: VMName, on module: ModuleID) {
+    guard let slot = machines[name]?.record.slot else { return }
+    machines[name]?.instance?.close()
+    machines[name]?.instance = instance
+    machines[name]?.engine = instance.engine
+    machines[name]?.upSince = .now
+    machines[name]?.watcher = Task { [weak self] in
+      for await event in instance.events { await self?.happened(event, to: name, instance) }
+      await self?.connectionEnded(name, instance)
+    }
+    consoles.connect(name, slot: slot, module: module)
+  }
+
+  /// Learns the process of a guest that runs.
+  func noteProcess(_ name: VMName) async {
+    guard let unit = machines[name]?.unit, let status = try? await environment.units.status(unit) else { return }
+    note(name) { $0.processID = status.mainProcessID.map(Int.init) }
+  }
+
+  /// Lets go of what this process held of a guest that is gone.
+  func forgetProcess(_ name: VMName) {
+    machines[name]?.instance?.close()
+    machines[name]?.instance = nil
+    machines[name]?.watcher = nil
+    machines[name]?.processID = nil
+    machines[name]?.paused = nil
+    consoles.disconnect(name)
+  }
+
+  // MARK: Asked for
+
+  /// Starts a machine that is off or crashed.
+  func start(_ name: VMName, on wish: ModuleID?) async throws(RPCError) -> VMSummary {
+    let machine = try machine(name)
+    switch machine.record.phase {
+    case .running, .starting: return machine.summary
+    case .stopping:
+      throw RPCError(
+        VMFailure.wrongState, "'\(name)' is shutting down; wait until it is defined, or end it with 'ftctl vm kill'.",
+        data: ["state": .string(machine.state.rawValue)])
+    case .recovering: return machine.summary
+    case .off, .crashed: break
+    }
+    if let wish, wish.kind != .cpu {
+      throw RPCError(CommonFailure.invalidParams, "\(wish) is not a CPU module; choose cpu0 or cpu1.")
+    }
+    machines[name]?.isUnwanted = false
+    let module = try await place(prefer: wish, name)
+    try await commit(name) {
+      $0.phase = .starting
+      $0.module = module
+      $0.reason = nil
+    }
+    do {
+      try await proveGone(name)
+      try await fenceDisks(name)
+      try await launch(name, on: module)
+      try await commit(name, .up(atMilliseconds: now())) { $0.phase = .running }
+    } catch {
+      await undoStart(name, error)
+      throw error
+    }
+    await noteProcess(name)
+    alert(.info, "vmStarted", name, "'\(name)' runs on \(module).", ["module": .string(module.rawValue)])
+    return try self.machine(name).summary
+  }
+
+  /// After a start that failed: nothing of it is left.
+  private func undoStart(_ name: VMName, _ error: RPCError) async {
+    forgetProcess(name)
+    do {
+      try await proveGone(name)
+      await releaseDisks(name)
+      try await commit(name) {
+        $0.phase = .off
+        $0.module = nil
+        $0.reason = error.message
+      }
+    } catch {
+      // The record says `starting`; it is finished or undone when the unit manager answers again.
+      retryLater(name)
+    }
+    alert(
+      .error, "vmStartFailed", name, "'\(name)' could not be started: \(error.message)",
+      ["kind": .string(error.kind)])
+  }
+}
+
+extension RPCError {
+  /// A definition that was refused.
+  init(_ error: DomainError, name: VMName?) {
+    var data: JSONObject = ["line": .integer(Int64(error.line)), "element": .string(error.element)]
+    if let attribute = error.attribute { data["attribute"] = .string(attribute) }
+    if let name { data["name"] = .string(name.rawValue) }
+    self.init(VMFailure.badDefinition, "The definition is refused: \(error).", data: data)
+  }
+}

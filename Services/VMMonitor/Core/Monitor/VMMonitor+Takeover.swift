@@ -1,0 +1,229 @@
+import ControlState
+import HardwareAPI
+import Primitives
+import RPC
+import ServiceAPI
+import UnitManager
+import VMAPI
+
+/// What a monitor does that becomes active: nobody knows yet what the one before it left half done.
+extension VMMonitor {
+  /// Reads the records. When this returns the monitor can answer; guests are looked after by `run`.
+  public func load() async throws(RPCError) {
+    for record in try await store.all() { machines[record.name] = Machine(record) }
+    if try await store.setting("boot") != environment.bootIdentity { try await hostStarted() }
+  }
+
+  /// Everything that is not off ended with the host: what should run is to be brought back, in one transaction.
+  private func hostStarted() async throws(RPCError) {
+    let time = await lifeSign.read() ?? now()
+    var changes: [(MachineRecord, LedgerChange?)] = []
+    for machine in machines.values {
+      var record = machine.record
+      let cause = "the host was started anew"
+      let down = LedgerChange.down(atMilliseconds: time, planned: false, cause: cause)
+      switch record.phase {
+      case .running:
+        record.becomeRecovering(cause, from: record.module ?? environment.module, at: time)
+        changes.append((record, down))
+      case .recovering, .starting: continue
+      case .stopping:
+        record.phase = .off
+        record.module = nil
+        record.stopMilliseconds = nil
+        changes.append((record, .down(atMilliseconds: time, planned: true, cause: "it was shut down")))
+      case .off, .crashed:
+        guard record.autostart else { continue }
+        record.phase = .starting
+        record.module = nil
+        record.reason = nil
+        changes.append((record, nil))
+      }
+      machines[record.name]?.record = record
+    }
+    try await store.save(changes, settings: ["boot": environment.bootIdentity])
+  }
+
+  /// Watches over the guests until cancelled.
+  public func run() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.followUnits() }
+      group.addTask { try await self.followModules() }
+      group.addTask { await self.followLegs() }
+      group.addTask { try await self.giveLifeSigns() }
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// Takes over what runs, each guest by itself.
+  func takeOver() async {
+    let lastSeen = await lifeSign.read()
+    for name in machines.keys.sorted() {
+      Task { _ = try? await self.exclusive(name) { await $0.takeOver(name, lastSeen: lastSeen) } }
+    }
+  }
+
+  private func takeOver(_ name: VMName, lastSeen: Int64?) async {
+    guard let record = machines[name]?.record else { return }
+    do {
+      var alive: [ModuleID] = []
+      for module in ModuleID.all(of: .cpu)
+      where try await !environment.units.isEmpty(Machine.unit(module, slot: record.slot)) {
+        alive.append(module)
+      }
+      switch (record.phase, alive.count) {
+      case (.off, 0), (.crashed, 0): return
+      case (.off, _), (.crashed, _):
+        // A process that nobody wants: the end of it was cut off.
+        try await proveGone(name)
+        await releaseDisks(name)
+      case (_, 1): try await takeOver(name, on: alive[0], lastSeen: lastSeen)
+      case (.running, 0): try await foundDead(name, lastSeen: lastSeen)
+      case (.stopping, 0): try await finishStop(name, cause: "it was shut down", at: lastSeen.map { min($0, now()) })
+      default: await resumeRecovery(name)
+      }
+    } catch {
+      logger.warning("A guest could not be looked at yet", metadata: ["vm": "\(name)", "error": "\(error)"])
+      takeOverLater(name, lastSeen: lastSeen)
+    }
+  }
+
+  private func takeOverLater(_ name: VMName, lastSeen: Int64?) {
+    machines[name]?.attempts += 1
+    let pause = backoff(machines[name]?.attempts ?? 1)
+    Task {
+      try? await Task.sleep(for: pause)
+      _ = try? await self.exclusive(name) { await $0.takeOver(name, lastSeen: lastSeen) }
+    }
+  }
+
+  /// A process runs: adopts it, and finishes what was begun with it.
+  private func takeOver(_ name: VMName, on module: ModuleID, lastSeen: Int64?) async throws {
+    guard let record = machines[name]?.record else { return }
+    let instance: any VMInstance
+    let status: EngineStatus
+    do {
+      instance = try await environment.engine.attach(
+        slot: record.slot, module: module, patience: timing.adoptPatience)
+      status = try await instance.status()
+      if status == .waiting { try await instance.resume() }
+    } catch {
+      return try await notAdoptable(name, record, lastSeen: lastSeen)
+    }
+    adopt(instance, name, on: module)
+    if status == .ended { machines[name]?.hasShutDown = true }
+    switch record.phase {
+    case .starting:
+      try await commit(name, .up(atMilliseconds: now())) {
+        $0.phase = .running
+        $0.module = module
+        $0.reason = nil
+      }
+    case .recovering:
+      let from = record.fromModule ?? module
+      let time = record.failedMilliseconds ?? now()
+      try await finishRecovery(
+        name,
+        Recovery(
+          cause: record.reason ?? "a failure", fromModule: from, toModule: module, failedMilliseconds: time,
+          detectMilliseconds: 0, decideMilliseconds: 0, fenceMilliseconds: 0,
+          startMilliseconds: Double(max(0, now() - time))))
+    default:
+      if record.module != module { try await commit(name) { $0.module = module } }
+    }
+    await noteProcess(name)
+    if status == .paused { happened(.paused(reason: "found stopped"), to: name, instance) }
+    if record.phase == .stopping {
+      try? await instance.powerDown()
+      endAtDeadline(name)
+    }
+    lookAfter(name)
+  }
+
+  /// A process that does not answer cannot be watched; it is ended and what it was to be is done anew.
+  private func notAdoptable(_ name: VMName, _ record: MachineRecord, lastSeen: Int64?) async throws {
+    if record.phase == .stopping { return try await finishStop(name, cause: "it was ended while it shut down") }
+    guard record.phase == .running else { return await resumeRecovery(name) }
+    machines[name]?.endedBy = "not answering"
+    try await ended(
+      name,
+      Ending(
+        cause: "its process did not answer the monitor that took over", noticed: .now, time: now(), isModuleLost: false)
+    )
+  }
+
+  /// A guest that should run has no process: it failed, or shut itself down, while nobody watched.
+  private func foundDead(_ name: VMName, lastSeen: Int64?) async throws {
+    guard let module = machines[name]?.record.module else { return }
+    if modules.isEmpty { await askForModules(patience: timing.placePatience) }
+    let isLost = await isLost(module)
+    let time = min(lastSeen ?? now(), now())
+    try await ended(
+      name,
+      Ending(
+        cause: isLost ? lossOf(module) : "its process ended while no monitor watched", noticed: .now, time: time,
+        isModuleLost: isLost))
+  }
+
+  /// Learns the modules' states where that takes no longer than `patience`.
+  func askForModules(patience: Duration) async {
+    let hardware = environment.hardware
+    let answer = await within(patience) { try? await hardware.call(GetModules.self) }
+    for status in (answer ?? nil)?.modules ?? [] { modules[status.module] = status }
+  }
+
+  // MARK: Loops
+
+  /// Follows the units; takes over once they are followed, so that no end goes unseen in between.
+  private func followUnits() async throws {
+    var hasTakenOver = false
+    while !Task.isCancelled {
+      do {
+        let changes = try await environment.units.changes()
+        if hasTakenOver {
+          for name in machines.keys { lookAfter(name) }
+        } else {
+          await takeOver()
+        }
+        hasTakenOver = true
+        for await status in changes { changed(status) }
+      } catch {
+        logger.warning("The unit manager cannot be followed", metadata: ["error": "\(error)"])
+      }
+      try await Task.sleep(for: timing.firstBackoff)
+    }
+  }
+
+  private func followModules() async throws {
+    while !Task.isCancelled {
+      do {
+        for try await status in try await environment.hardware.subscribe(FollowModules.self) { changed(status) }
+      } catch {
+        logger.debug("The hardware supervisor cannot be followed", metadata: ["error": "\(error)"])
+      }
+      try await Task.sleep(for: timing.firstBackoff)
+    }
+  }
+
+  /// Writes the definitions to a leg that came back.
+  private func followLegs() async {
+    var known: Set<LegID> = []
+    for await legs in environment.state.legChanges() {
+      let inStep = Set(legs.filter { $0.state == .inStep }.map(\.leg))
+      for leg in inStep.subtracting(known) { await files.reconcile(definitions, on: leg) }
+      known = inStep
+    }
+    // The state was closed: the service ends.
+  }
+
+  private var definitions: [VMName: String] { machines.mapValues(\.record.definition) }
+
+  private func giveLifeSigns() async throws {
+    try await Task.sleep(for: timing.lifeSign)
+    while !Task.isCancelled {
+      await lifeSign.write(now())
+      try await Task.sleep(for: timing.lifeSign)
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import DomainXML
+import Glibc
+import HostConfiguration
+import Primitives
+import RPC
+
+/// Runs virtual machines with QEMU.
+public struct QEMUEngine: VMEngine {
+  private let paths: HostPaths
+  private let program: String
+  private let accelerator: QEMUArguments.Accelerator?
+  private let reactor: SocketReactor
+  private let files = BlockingQueue("guest files")
+
+  /// Nil where the system has no descriptors or threads left.
+  public init?(_ configuration: HostConfiguration) {
+    guard let reactor = SocketReactor() else { return nil }
+    paths = HostPaths(configuration)
+    program = configuration.qemuProgram ?? "/usr/bin/qemu-system-x86_64"
+    accelerator = configuration.accelerator.flatMap(QEMUArguments.Accelerator.init(rawValue:))
+    self.reactor = reactor
+  }
+
+  public func prepare(_ plan: GuestPlan) async throws(EngineError) {
+    if let emulator = plan.domain.emulator, emulator.value != program {
+      throw .notPrepared(
+        "line \(emulator.line), <domain/devices/emulator>: this host runs \(program); name that or remove the element")
+    }
+    let guest = GuestFiles(paths, slot: plan.slot, module: plan.module)
+    let bytes = QEMUArguments(plan: plan, files: guest, program: program, accelerator: accelerator).file
+    let failure = await files.run { () -> FileSystem.Failure? in
+      do throws(FileSystem.Failure) {
+        try FileSystem.makeDirectory(guest.directory, mode: 0o750)
+        for path in [guest.control, guest.console, guest.process] { unlink(path) }
+        // World-readable, for the guest's own user reads it; the directory keeps everybody else out.
+        try FileSystem.replace(guest.arguments, with: bytes, mode: 0o644, durable: false)
+        return nil
+      } catch { return error }
+    }
+    if let failure { throw .notPrepared(failure.description) }
+  }
+
+  public func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance {
+    let guest = GuestFiles(paths, slot: slot, module: module)
+    do {
+      let client = try await QMPClient.connect(path: guest.control, reactor: reactor, patience: patience)
+      let accelerator = try await client.execute("query-kvm")
+      let hasKVM = accelerator["enabled"] == .bool(true)
+      return QEMUInstance(client, engine: hasKVM ? "qemu/kvm" : "qemu/tcg")
+    } catch { throw EngineError(error) }
+  }
+
+  public func endedInOrder(slot: Int, module: ModuleID) async -> Bool {
+    let guest = GuestFiles(paths, slot: slot, module: module)
+    return await files.run { FileSystem.exists(guest.arguments) && !FileSystem.exists(guest.process) }
+  }
+
+  /// Where guests' consoles are.
+  public var consoles: ConsoleConnector {
+    let (paths, reactor) = (paths, reactor)
+    return ConsoleConnector { slot, module in
+      ConsoleConnector.Target(path: GuestFiles(paths, slot: slot, module: module).console, reactor: reactor)
+    }
+  }
+}
+
+/// A QEMU process.
+final class QEMUInstance: VMInstance {
+  let engine: String
+  let events: AsyncStream<EngineEvent>
+  private let client: QMPClient
+
+  init(_ client: QMPClient, engine: String) {
+    self.client = client
+    self.engine = engine
+    let (events, source) = AsyncStream<EngineEvent>.makeStream(bufferingPolicy: .bufferingNewest(256))
+    self.events = events
+    // Ends with the connection; holds the client's stream, not the client.
+    let incoming = client.events
+    Task {
+      for await event in incoming {
+        if let event = EngineEvent(event) { source.yield(event) }
+      }
+      source.finish()
+    }
+  }
+
+  func status() async throws(EngineError) -> EngineStatus {
+    do {
+      let answer = try await client.execute("query-status")
+      switch answer["status"]?.string {
+      case "running": return .running
+      case "prelaunch", "inmigrate", "preconfig": return .waiting
+      case "shutdown": return .ended
+      default: return .paused
+      }
+    } catch { throw EngineError(error) }
+  }
+
+  func resume() async throws(EngineError) {
+    do { _ = try await client.execute("cont") } catch { throw EngineError(error) }
+  }
+
+  func powerDown() async throws(EngineError) {
+    do { _ = try await client.execute("system_powerdown") } catch { throw EngineError(error) }
+  }
+
+  func close() { client.close() }
+}
+
+extension EngineError {
+  fileprivate init(_ failure: QMPClient.Failure) {
+    switch failure {
+    case .disconnected(let text): self = .notAnswering(text)
+    case .timedOut(let command): self = .notAnswering("no answer to '\(command)' in time")
+    case .refused(let text): self = .refused(text)
+    }
+  }
+}
+
+extension EngineEvent {
+  /// The meaning of one of QEMU's events, or nil when it has none here.
+  fileprivate init?(_ event: QMPClient.Event) {
+    switch event.name {
+    case "RESUME": self = .resumed
+    case "STOP": self = .paused(reason: "stopped by the engine")
+    case "BLOCK_IO_ERROR":
+      let device = event.data["device"]?.string ?? ""
+      let node = event.data["node-name"]?.string ?? device
+      self = .paused(reason: "an I/O error on \(node.isEmpty ? "a disk" : node): \(event.data["reason"]?.string ?? "")")
+    case "SHUTDOWN":
+      let reason = event.data["reason"]?.string ?? "unknown"
+      self = reason == "guest-shutdown" || reason == "guest-reset" ? .shutDown : .ended(reason)
+    default: return nil
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import HardwareAPI
+import Primitives
+import RPC
+import StorageAPI
+
+/// The hardware supervisor and storage, as far as the monitor uses them.
+extension FakeHost {
+  func hardware(_ life: Life) -> any RPCCaller {
+    var router = Router(title: "hardware", version: "1")
+    router.serve(PlaceOnModule.self) { params, _ async throws(RPCError) in
+      await life.enter("place")
+      let (away, lost) = self.state.withLock { ($0.isHardwareAway, $0.lost) }
+      if away { await Life.hang() }
+      let candidates = ([params.prefer].compactMap(\.self) + [.cpu0, .cpu1]).filter { !lost.contains($0) }
+      guard let module = candidates.first else {
+        throw RPCError(HardwareFailure.noModuleInService, "none")
+      }
+      return PlaceOnModule.Result(module: module)
+    }
+    router.serve(GetModules.self) { _, _ async throws(RPCError) in
+      ModuleList(modules: ModuleID.allCases.map(self.status), pairs: [])
+    }
+    router.serve(FollowModules.self) { _, _ async throws(RPCError) in
+      let (stream, continuation) = AsyncThrowingStream<ModuleStatus, any Error>.makeStream()
+      for module in ModuleID.allCases { continuation.yield(self.status(of: module)) }
+      self.state.withLock { $0.moduleFollowers.append(continuation) }
+      return stream
+    }
+    return RouterCaller(router, as: .root)
+  }
+
+  func storage(_ life: Life) -> any RPCCaller {
+    var router = Router(title: "storage", version: "1")
+    router.serve(ExportVolume.self) { params, _ async throws(RPCError) in
+      try await self.enterStorage(life, "export", params.volume)
+      let generation = self.state.withLock { $0.generations[params.volume.rawValue, default: 1] }
+      return ExportStatus(
+        volume: params.volume, exportName: "\(params.volume).\(generation)", socketPath: "/nbd", sizeBytes: 1 << 20,
+        generation: generation)
+    }
+    router.serve(FenceVolume.self) { params, _ async throws(RPCError) in
+      try await self.enterStorage(life, "fence", params.volume)
+      let generation = self.state.withLock { state in
+        state.generations[params.volume.rawValue, default: 1] += 1
+        let fenced = state.processes.values.filter { $0.generations[params.volume.rawValue] != nil }
+        for process in fenced where process.status == .running {
+          state.violations.append("fenced under a running guest: \(process.unit)")
+        }
+        return state.generations[params.volume.rawValue, default: 1]
+      }
+      return VolumeStatus(
+        volume: params.volume, sizeBytes: 1 << 20, layers: [], hasUndoLayer: false, generation: generation, sessions: 0,
+        legs: [])
+    }
+    return RouterCaller(router, as: .root)
+  }
+
+  private func enterStorage(_ life: Life, _ call: String, _ volume: VolumeName) async throws(RPCError) {
+    await life.enter("\(call) \(volume)")
+    guard volume.rawValue != "missing" else {
+      throw RPCError(StorageFailure.noSuchVolume, "There is no volume 'missing'.")
+    }
+    if state.withLock({ $0.isStorageAway }) { throw RPCError(CommonFailure.connectionLost, "away") }
+  }
+}
