@@ -65,12 +65,12 @@ let shared: [Target] = [
 let services: [Target] = [
   library(
     "HardwareSupervisorCore", "Services/HardwareSupervisor/Core",
-    ["Primitives", "RPC", "ServiceAPI", "HardwareAPI", "AlertAPI", "ControlState", "UnitManager", log]),
+    ["Primitives", "RPC", "ServiceAPI", "HardwareAPI", "AlertAPI", "ControlState", "UnitManager", log, sqlite]),
   tool(
     "ftvs-hardware", "Services/HardwareSupervisor/Daemon",
     [
       "HardwareSupervisorCore", "DaemonKit", "HostConfiguration", "UnitManager", "FTVSClient", "ControlState",
-      "Primitives", "RPC", "RPCSocket", log,
+      "Primitives", "RPC", "RPCSocket", log, lifecycle,
     ] + apis),
   tool(
     "ftvs-module", "Services/Module",

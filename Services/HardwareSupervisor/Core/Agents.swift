@@ -1,0 +1,228 @@
+import HardwareAPI
+import Primitives
+import RPC
+import UnitManager
+
+/// What is known of a CPU module's agent since this instance took over.
+struct Agent {
+  /// Tells apart connections of the same agent.
+  var attachment: Int
+  var incarnation: GenerationID
+  var isAttached: Bool
+  /// When it was last heard, in nanoseconds of the monotonic clock.
+  var lastBeat: Int64
+  /// Beats since it attached.
+  var beats = 0
+  /// It was stopped in good order and may stay away until then.
+  var absentUntil: Int64?
+  var instructions: AsyncThrowingStream<AgentInstruction, any Error>.Continuation
+}
+
+/// Why a module counts as failed though nobody injected it.
+enum FailureCause: String, Sendable, Equatable {
+  case agentGone, heartbeatMissed, agentNotRunning, newIncarnation
+
+  /// For sentences: "cpu0 failed: …".
+  var words: String {
+    switch self {
+    case .agentGone: "the connection of its agent ended"
+    case .heartbeatMissed: "its agent was silent for longer than the bound"
+    case .agentNotRunning: "its agent does not run"
+    case .newIncarnation: "its agent was started anew, so that the module must have failed in between"
+    }
+  }
+}
+
+/// What can be said of a module's fitness to carry on alone.
+enum Standing { case alive, dead, unknown }
+
+extension HardwareSupervisor {
+  /// Registers a CPU module's agent. The end of the stream by its reader's side is the end of the agent.
+  public func attach(
+    _ params: AttachModuleAgent.Params
+  ) throws(RPCError) -> AsyncThrowingStream<AgentInstruction, any Error> {
+    let module = params.module
+    guard module.kind == .cpu else {
+      throw RPCError(
+        CommonFailure.invalidParams, "\(module.rawValue) is not a CPU module: only those have agents.")
+    }
+    guard !isStopped else {
+      throw RPCError(CommonFailure.stopping, "The service is handing over to its other instance; repeat the call.")
+    }
+    attachments += 1
+    let attachment = attachments
+    let (stream, continuation) = AsyncThrowingStream<AgentInstruction, any Error>.makeStream()
+    continuation.yield(AgentInstruction(heartbeatIntervalMilliseconds: limits.heartbeatIntervalMilliseconds))
+    let previous = agents[module]
+    agents[module] = Agent(
+      attachment: attachment, incarnation: params.incarnation, isAttached: true, lastBeat: now,
+      instructions: continuation)
+    previous?.instructions.finish()
+    continuation.onTermination = { _ in Task { await self.detach(module, attachment) } }
+    // Even where the record does not change, the other module's fate may have waited for this one.
+    spawn { await self.welcome(module, params.incarnation) }
+    return stream
+  }
+
+  /// Compares an agent that attached with the one that was in service.
+  private func welcome(_ module: ModuleID, _ incarnation: GenerationID) async {
+    if let record = records[module], record.state == .online, agents[module]?.incarnation == incarnation {
+      if record.incarnation == nil {
+        _ = try? await commit { draft throws(RPCError) in
+          if draft.records[module]?.state == .online { draft.records[module]?.incarnation = incarnation }
+        }
+      } else if record.incarnation != incarnation {
+        suspect(module, .newIncarnation)
+      }
+    }
+    await decide()
+  }
+
+  /// Notes a beat; one of an agent that is not attached says nothing.
+  public func heartbeat(_ params: SendHeartbeat.Params) {
+    guard let agent = agents[params.module], agent.isAttached, agent.incarnation == params.incarnation else { return }
+    agents[params.module]?.lastBeat = now
+    agents[params.module]?.beats += 1
+  }
+
+  /// The agent's connection ended.
+  func detach(_ module: ModuleID, _ attachment: Int) {
+    guard !isStopped, agents[module]?.attachment == attachment else { return }
+    agents[module]?.isAttached = false
+    spawn { await self.examineEnd(module, attachment) }
+  }
+
+  /// An agent that was asked to end is no failure; any other end is.
+  private func examineEnd(_ module: ModuleID, _ attachment: Int) async {
+    guard let record = records[module], ModuleTransitions.isUp(record.state) else { return }
+    let status = try? await units.status(UnitNames.agent(module))
+    guard agents[module]?.attachment == attachment else { return }
+    guard status?.isOrderlyEnd == true else {
+      suspect(module, .agentGone)
+      return await decide()
+    }
+    agents[module]?.absentUntil = now + limits.orderlyAbsence
+    _ = try? await commit { draft throws(RPCError) in draft.records[module]?.incarnation = nil }
+  }
+
+  // MARK: Watching
+
+  /// Looks at the agents whenever one of them could have missed its bound.
+  func watchAgents() async {
+    while !isStopped, !Task.isCancelled {
+      let wake = nextLook()
+      await pause(wake - now)
+      // Awake too late, the supervisor itself was held up: what came meanwhile is still to be read.
+      let late = now - wake
+      if late > limits.heartbeatBound / 2 { excuse(late) }
+      await examineAgents()
+    }
+  }
+
+  private func nextLook() -> Int64 {
+    var wake = now + limits.heartbeatBound
+    for module in ModuleID.all(of: .cpu) where records[module]?.state == .online {
+      if let agent = agents[module], agent.isAttached {
+        wake = min(wake, agent.lastBeat + limits.heartbeatBound + 1_000_000)
+      } else if now < graceUntil {
+        wake = min(wake, now + limits.unitPoll)
+      }
+    }
+    return max(wake, now + 1_000_000)
+  }
+
+  private func excuse(_ late: Int64) {
+    for module in agents.keys { agents[module]?.lastBeat += late }
+    if graceUntil > now - late { graceUntil += late }
+  }
+
+  /// Finds modules that failed.
+  func examineAgents() async {
+    for module in ModuleID.all(of: .cpu) {
+      guard let record = records[module], ModuleTransitions.isUp(record.state) else { continue }
+      if let agent = agents[module] {
+        if let absentUntil = agent.absentUntil {
+          if now > absentUntil { suspect(module, .agentNotRunning) }
+        } else if now - agent.lastBeat > limits.heartbeatBound, agent.isAttached || record.state == .online {
+          if agent.isAttached { missedHeartbeats += 1 }
+          suspect(module, agent.isAttached ? .heartbeatMissed : .agentGone)
+        }
+      } else if record.state == .online {
+        await examineUnattached(module)
+      }
+    }
+    await decide()
+  }
+
+  /// An agent that has not attached since this instance took over: judged at once when its unit does not run.
+  private func examineUnattached(_ module: ModuleID) async {
+    guard now < graceUntil else { return suspect(module, .agentGone) }
+    guard let status = try? await units.status(UnitNames.agent(module)), agents[module] == nil else { return }
+    if status.activeState != .active { suspect(module, .agentNotRunning) }
+  }
+
+  func suspect(_ module: ModuleID, _ cause: FailureCause) {
+    guard !isHandingOver, let record = records[module], ModuleTransitions.isUp(record.state), suspects[module] == nil
+    else { return }
+    suspects[module] = cause
+  }
+
+  /// Whether a CPU module can carry on alone, as far as is known.
+  func standing(_ module: ModuleID) -> Standing {
+    guard records[module]?.state == .online, suspects[module] == nil else { return .dead }
+    guard let agent = agents[module] else { return .unknown }
+    // Beats that were not looked at in time are for the next look to judge.
+    return agent.isAttached ? .alive : agent.absentUntil == nil ? .unknown : .alive
+  }
+
+  // MARK: Judging
+
+  /// Decides on the modules that failed, unless it depends on a partner that is still to be heard of.
+  func decide() async {
+    for module in ModuleID.all(of: .cpu) {
+      guard let cause = suspects[module], !isStopped, !isHandingOver else { continue }
+      guard let record = records[module], ModuleTransitions.isUp(record.state) else {
+        suspects[module] = nil
+        continue
+      }
+      if standing(module.partner) == .unknown { continue }
+      await condemn(module, cause)
+    }
+  }
+
+  /// The module failed: its partner carries on and it is isolated, or, as the last one, it starts again in place.
+  private func condemn(_ module: ModuleID, _ cause: FailureCause) async {
+    let silence = agents[module].map { max(0, now - $0.lastBeat) / 1_000_000 }
+    do {
+      try await commit { draft throws(RPCError) in
+        guard suspects[module] == cause, let record = draft.records[module], ModuleTransitions.isUp(record.state)
+        else { return }
+        var data: [String: JSONValue] = ["cause": .string(cause.rawValue), "injected": false]
+        if let silence { data["silenceMilliseconds"] = .integer(silence) }
+        let name = module.rawValue
+        let partner = module.partner.rawValue
+        let sentence = "\(name) failed: \(cause.words)."
+        if standing(module.partner) == .alive {
+          draft.follow(module, .failed, reason: "It failed: \(cause.words).", task: .isolate)
+          draft.alert(
+            .error, "moduleFailed", module,
+            "\(sentence) It is isolated, \(partner) carries on, and \(name) returns by itself.", data)
+        } else {
+          draft.follow(module, .returning, reason: "It failed: \(cause.words).", task: .start)
+          draft.alert(
+            .critical, "moduleFailed", module,
+            "\(sentence) \(partner) is not in service, so that \(name) starts again in place.", data)
+        }
+        draft.records[module]?.failures += 1
+        draft.records[module]?.stays = false
+        draft.records[module]?.isForced = false
+        draft.records[module]?.incarnation = nil
+      }
+      suspects[module] = nil
+    } catch {
+      // The suspicion stays: the next look decides again.
+      logger.error("A failure could not be stored", metadata: ["module": "\(module)", "error": "\(error)"])
+    }
+    kick(module)
+  }
+}
