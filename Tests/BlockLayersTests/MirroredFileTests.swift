@@ -22,14 +22,12 @@ import Testing
   }
 
   @Test func `the loss of a leg is made durable before the write is acknowledged`() throws {
-    let shot = Atomic<Bool>(false)
     let told = Mutex<[LegID]>([])
     let gate = ShotGate()
     let mirror = try MirroredFile(name: "m", legs: [leg(.io0, isShot: gate.isShot), leg(.io1)]) { leg, error in
       #expect(error.kind == .shot)
       told.withLock { $0.append(leg) }
     }
-    _ = shot
     try mirror.write([1], at: 0)
     gate.shoot()
     try mirror.write([2], at: 1)

@@ -68,15 +68,21 @@ final class ThreadGroup: @unchecked Sendable {
   private var running = 0
 
   func start(_ body: @escaping @Sendable () -> Void) {
-    monitor.locked { running += 1 }
+    enter()
     let started = Thread.start(name: "test") { [self] in
       body()
-      monitor.lock()
+      leave()
+    }
+    if !started { leave() }
+  }
+
+  func enter() { monitor.locked { running += 1 } }
+
+  func leave() {
+    monitor.locked {
       running -= 1
       monitor.wakeAll()
-      monitor.unlock()
     }
-    if !started { monitor.locked { running -= 1 } }
   }
 
   func join() {

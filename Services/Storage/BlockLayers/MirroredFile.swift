@@ -39,13 +39,26 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     var isInStep: Bool
   }
 
+  /// The members; a dictionary would hash at every call.
+  private struct Legs {
+    private var io0: Member?
+    private var io1: Member?
+
+    subscript(leg: LegID) -> Member? {
+      get { leg == .io0 ? io0 : io1 }
+      set { if leg == .io0 { io0 = newValue } else { io1 = newValue } }
+    }
+
+    var all: [Leg] { [io0, io1].compactMap { $0?.leg } }
+  }
+
   public let name: String
   let monitor = Monitor()
   let ranges = RangeLock()
   let onLegFailure: LegFailureHandler
   let onReadError: ReadErrorHandler
   private let preferred: LegID
-  private var legs: [LegID: Member] = [:]
+  private var legs = Legs()
   private var leaving = 0
   private var broken: BlockError?
 
@@ -168,7 +181,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   }
 
   public func close() {
-    let all = monitor.locked { legs.values.map(\.leg) }
+    let all = monitor.locked { legs.all }
     for leg in all { leg.file.close() }
   }
 
@@ -239,8 +252,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   func expel(_ leg: Leg, _ error: BlockError) throws(BlockError) {
     monitor.lock()
     guard let member = legs[leg.id], member.leg === leg else { return monitor.unlock() }
-    let othersInStep = legs.contains { $0.key != leg.id && $0.value.isInStep }
-    guard othersInStep else {
+    guard legs[leg.id.other]?.isInStep == true else {
       monitor.unlock()
       throw error
     }
@@ -265,7 +277,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   @discardableResult
   public func drop(_ leg: LegID) -> Bool {
     monitor.locked {
-      guard legs.contains(where: { $0.key != leg && $0.value.isInStep }) else { return false }
+      guard legs[leg.other]?.isInStep == true else { return false }
       legs[leg] = nil
       return true
     }

@@ -10,7 +10,7 @@ public final class WorkerPool: @unchecked Sendable {
   private let limit: Int
   private let name: String
   private var threads = 0
-  private var idle = 0
+  private var waiting = 0
   private var jobs: [@Sendable () -> Void] = []
   private var next = 0
 
@@ -26,12 +26,9 @@ public final class WorkerPool: @unchecked Sendable {
   public func submit(_ job: @escaping @Sendable () -> Void) {
     let startsThread = monitor.locked { () -> Bool in
       jobs.append(job)
-      if idle > 0 {
-        idle -= 1
-        monitor.wakeOne()
-        return false
-      }
-      guard threads < limit else { return false }
+      monitor.wakeOne()
+      // One that was woken still counts as waiting: only when all that wait have something to do is a new one needed.
+      guard jobs.count - next > waiting, threads < limit else { return false }
       threads += 1
       return true
     }
@@ -41,23 +38,22 @@ public final class WorkerPool: @unchecked Sendable {
         return threads == 0
       }
       // Without a single thread nobody else would ever do it.
-      if orphaned, let job = take(waiting: false) { job() }
+      if orphaned, let job = take(mayWait: false) { job() }
     }
   }
 
   private func work() {
-    while let job = take(waiting: true) { job() }
+    while let job = take(mayWait: true) { job() }
   }
 
-  private func take(waiting: Bool) -> (@Sendable () -> Void)? {
+  private func take(mayWait: Bool) -> (@Sendable () -> Void)? {
     monitor.lock()
     defer { monitor.unlock() }
     while next == jobs.count {
-      guard waiting else { return nil }
-      idle += 1
+      guard mayWait else { return nil }
+      waiting += 1
       monitor.wait()
-      // Who wakes a thread takes it out of the idle ones; one that woke without a cause does so itself.
-      if next == jobs.count { idle = max(idle - 1, 0) }
+      waiting -= 1
     }
     let job = jobs[next]
     next += 1
@@ -89,7 +85,7 @@ public enum Thread {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, 512 << 10)
+    pthread_attr_setstacksize(&attributes, 1 << 20)
     defer { pthread_attr_destroy(&attributes) }
     var thread = pthread_t()
     let status = pthread_create(
