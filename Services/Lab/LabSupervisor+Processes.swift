@@ -23,7 +23,6 @@ extension LabSupervisor {
     unit.cause = nil
     unit.end = nil
     unit.status = nil
-    unit.result = .success
     do throws(LabError) {
       let process = try startProcess(unit)
       unit.process = process
@@ -43,6 +42,7 @@ extension LabSupervisor {
         self?.assumeIsolated { $0.startTimedOut(name) }
       }
     } else {
+      unit.result = .success
       change(unit, .active)
       answerStarts(unit, .success(unit.shown))
     }
@@ -118,6 +118,7 @@ extension LabSupervisor {
     if notification.isReady && unit.state == .activating && unit.name.isDaemon {
       loop.cancel(unit.startTimer)
       unit.startTimer = nil
+      unit.result = .success
       change(unit, .active)
       watchHealth(unit, for: configuration.timing.watchdog)
       answerStarts(unit, .success(unit.shown))

@@ -17,6 +17,8 @@ struct LabLaunch: Sendable {
 
   /// Longest wait until every unit is ready.
   private static let patience = Duration.seconds(60)
+  /// Time after which units that only fail are not waited for any longer.
+  private static let failurePatience = Duration.seconds(10)
 
   /// What to say when it runs.
   var welcome: String {
@@ -70,20 +72,21 @@ struct LabLaunch: Sendable {
     do { try FileManager.default.createDirectory(atPath: paths.log, withIntermediateDirectories: true) } catch {
       throw Complaint("Cannot make the directory \(paths.log): \(error).", .system)
     }
-    let begin = Int64((try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0)
+    let logged = Int64((try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0)
+    let begin = ContinuousClock.now
     let process = try spawn(log: log)
     let progress = Progress()
     defer { progress.clear() }
-    let deadline = ContinuousClock.now + Self.patience
     let session = Session(directory: paths.run, output: .json, timeout: .seconds(2))
     while true {
-      if waitpid(process, nil, WNOHANG) != 0 { throw Complaint(Self.reason(log, after: begin)) }
+      if waitpid(process, nil, WNOHANG) != 0 { throw Complaint(Self.reason(log, after: logged)) }
       if let units = try? await session.call(ListLabUnits.self, Nothing(), on: .lab).units {
         let late = units.filter { $0.activeState != "active" }
         if late.isEmpty { return }
         progress.show("Starting the lab: \(units.count - late.count) of \(units.count) units are ready")
-        if ContinuousClock.now > deadline { throw lateUnits(late, log) }
-      } else if ContinuousClock.now > deadline {
+        let isHopeless = late.allSatisfy { !$0.isStarting } && ContinuousClock.now > begin + Self.failurePatience
+        if isHopeless || ContinuousClock.now > begin + Self.patience { throw lateUnits(late, log) }
+      } else if ContinuousClock.now > begin + Self.patience {
         throw Complaint("The lab does not answer; \(log) says more.", .timedOut)
       }
       try await Task.sleep(for: .milliseconds(20))
@@ -92,10 +95,10 @@ struct LabLaunch: Sendable {
 
   private func lateUnits(_ units: [LabUnit], _ log: String) -> Complaint {
     let names = units.map(\.unit).joined(separator: ", ")
-    let first = units.first.map { paths.log(of: $0.unit) } ?? log
+    let file = units.first.map { paths.log(of: $0.unit) } ?? log
+    let last = (try? InputFile.text(file, atMost: 1 << 28))?.split(separator: "\n").last
     return Complaint(
-      "The lab runs, but these units are not ready: \(names).\nSee \(first), and ftctl lab status --directory \(directory).",
-      .timedOut)
+      "The lab runs, but these units are not ready: \(names).\n\(file) ends with: \(last ?? "nothing")", .timedOut)
   }
 
   /// Waits until a lab that was told to end has let go of its directory.
@@ -143,4 +146,9 @@ struct LabLaunch: Sendable {
     guard code == 0 else { throw Complaint("Cannot start the lab: \(String(cString: strerror(code))).", .system) }
     return process
   }
+}
+
+extension LabUnit {
+  /// Whether it is on its way, and has not failed before.
+  fileprivate var isStarting: Bool { activeState == "activating" && result == "success" }
 }

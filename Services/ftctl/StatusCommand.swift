@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import RPC
 
 /// `ftctl status`
@@ -22,7 +23,8 @@ struct StatusCommand: AsyncParsableCommand {
       if session.isJSON {
         Terminal.say(JSON.indented(try overview.json()))
       } else {
-        Terminal.say(StatusText(overview: overview, times: .current, style: .standard).text())
+        let isLab = access("\(session.directory)/\(Socket.lab.rawValue).sock", F_OK) == 0
+        Terminal.say(StatusText(overview: overview, times: .current, style: .standard, isLab: isLab).text())
       }
       if !overview.errors.isEmpty { throw FtctlExit.unavailable.code }
     }

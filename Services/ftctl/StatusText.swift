@@ -7,6 +7,8 @@ struct StatusText {
   let overview: HostOverview
   let times: Times
   let style: Style
+  /// Whether the host is a lab: it is looked into with other commands.
+  var isLab = false
 
   /// Rows of a list that grows without end; the rest is counted.
   private static let rowLimit = 12
@@ -131,8 +133,10 @@ struct StatusText {
     if case .success(let list) = overview.alerts, let last = list.alerts.last {
       steps.append("ftctl alert ack --through \(last.sequence): when you have seen the open alerts")
     }
-    if let error = overview.errors.first {
-      steps.append("\(error.part) is missing: \(error.error.message)")
+    for name in ServiceName.allCases {
+      guard case .failure? = overview.services[name] else { continue }
+      let look = isLab ? "ftctl lab status" : "systemctl status 'ftvs-\(name.rawValue)@*'"
+      steps.append("\(look): \(name.rawValue) does not answer")
     }
     guard !steps.isEmpty else { return style.paint("Nothing to do.", .green) }
     return (["\(style.paint("Next:", .bold))"] + steps.map { "  \($0)" }).joined(separator: "\n")

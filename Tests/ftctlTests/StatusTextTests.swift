@@ -25,6 +25,9 @@ struct StatusTextTests {
     #expect(shown.contains("Volumes\n  not known: Cannot connect to storage.sock: nothing listens."))
     #expect(shown.contains("  storage   active  down      -  no answer"))
     #expect(shown.contains("  web    running"))
+    #expect(shown.contains("  systemctl status 'ftvs-storage@*': storage does not answer"))
+    let lab = StatusText(overview: overview, times: HostFixture.times, style: .plain, isLab: true).text()
+    #expect(lab.contains("  ftctl lab status: storage does not answer"))
   }
 
   @Test("Without the hardware supervisor the services themselves tell who serves")
