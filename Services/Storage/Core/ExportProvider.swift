@@ -29,8 +29,6 @@ public struct ExportProvider: NBDExportProvider {
 }
 
 extension StorageService {
-  /// Has fences close the connections of this server.
-  public func attach(_ server: NBDServer) {
-    disconnect.withLock { $0 = { server.closeSessions(of: $0) } }
-  }
+  /// Has fences and the end of this instance close the connections of this server.
+  public func attach(_ server: NBDServer) { self.server.withLock { $0 = server } }
 }

@@ -106,6 +106,25 @@ public struct LegFiles: Sendable {
     return overflow ? nil : Int64(clamping: bytes)
   }
 
+  // MARK: Reserve
+
+  private static let reserve = "reserve"
+
+  /// Takes the space that is kept for freeing space, where there is enough to take.
+  func keepReserve(on leg: LegID) {
+    guard let free = freeBytes(on: leg), free > 4 * StorageLimits.reserveBytes else { return }
+    let descriptor = open(path(Self.reserve, on: leg), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { return }
+    _ = posix_fallocate(descriptor, 0, off_t(StorageLimits.reserveBytes))
+    close(descriptor)
+  }
+
+  /// Gives up the kept space of a leg that is full. False when it is not full, or nothing was kept.
+  func releaseReserve(on leg: LegID) -> Bool {
+    guard let free = freeBytes(on: leg), free < StorageLimits.fullBytes else { return false }
+    return unlink(path(Self.reserve, on: leg)) == 0
+  }
+
   // MARK: Parts
 
   static func directory(of path: String) -> String {

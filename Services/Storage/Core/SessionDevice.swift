@@ -8,17 +8,25 @@ final class Session: Sendable {
   let volume: VolumeName
   let generation: Int64
   let gate = SessionGate()
+  private let failed: @Sendable (BlockError) -> Void
   private let ended: @Sendable (Session) -> Void
   private let isEnded = Atomic(false)
 
-  /// `ended` is called once, when nothing of the session is in flight, on the thread that ends it.
-  init(volume: VolumeName, generation: Int64, ended: @escaping @Sendable (Session) -> Void) {
+  /// `failed` is told of every request that the layers refused; `ended` is called once, when nothing of the session is
+  /// in flight, on the thread that ends it.
+  init(
+    volume: VolumeName, generation: Int64, failed: @escaping @Sendable (BlockError) -> Void,
+    ended: @escaping @Sendable (Session) -> Void
+  ) {
     self.volume = volume
     self.generation = generation
+    self.failed = failed
     self.ended = ended
   }
 
   var exportName: String { ExportName(volume: volume, generation: generation).description }
+
+  func report(_ error: BlockError) { failed(error) }
 
   func end() {
     guard !isEnded.exchange(true, ordering: .acquiringAndReleasing) else { return }
@@ -45,45 +53,40 @@ final class SessionDevice: BlockDevice {
   var size: Int64 { device.size }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-    try enter()
-    defer { gate.leave() }
-    try device.read(into: buffer, at: offset)
+    try gated { () throws(BlockError) in try device.read(into: buffer, at: offset) }
   }
 
   func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64, flags: WriteFlags) throws(BlockError) {
-    try enter()
-    defer { gate.leave() }
-    try device.write(buffer, at: offset, flags: flags)
+    try gated { () throws(BlockError) in try device.write(buffer, at: offset, flags: flags) }
   }
 
   func flush() throws(BlockError) {
-    try enter()
-    defer { gate.leave() }
-    try device.flush()
+    try gated { () throws(BlockError) in try device.flush() }
   }
 
   func trim(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
-    try enter()
-    defer { gate.leave() }
-    try device.trim(at: offset, count: count, flags: flags)
+    try gated { () throws(BlockError) in try device.trim(at: offset, count: count, flags: flags) }
   }
 
   func writeZeroes(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
-    try enter()
-    defer { gate.leave() }
-    try device.writeZeroes(at: offset, count: count, flags: flags)
+    try gated { () throws(BlockError) in try device.writeZeroes(at: offset, count: count, flags: flags) }
   }
 
   func extents(at offset: Int64, count: Int64) throws(BlockError) -> [Extent] {
-    try enter()
-    defer { gate.leave() }
-    return try device.extents(at: offset, count: count)
+    try gated { () throws(BlockError) in try device.extents(at: offset, count: count) }
   }
 
   func close() { session.end() }
 
   @inline(__always)
-  private func enter() throws(BlockError) {
+  private func gated<T>(_ body: () throws(BlockError) -> T) throws(BlockError) -> T {
     guard gate.enter() else { throw BlockError(.closed, "\(session.exportName) was fenced") }
+    defer { gate.leave() }
+    do throws(BlockError) {
+      return try body()
+    } catch {
+      session.report(error)
+      throw error
+    }
   }
 }

@@ -16,8 +16,12 @@ public enum StorageLimits {
   public static let patience: Duration = .seconds(5)
   /// How long an operation waits for clients that are just leaving before it is refused.
   public static let leaving: Duration = .milliseconds(500)
-  /// Bytes that a resync copies under one lock.
-  public static let resyncPieceBytes = 1 << 20
+  /// How often operators are told that the requests of a volume's clients fail.
+  public static let alertInterval: Duration = .seconds(60)
+  /// Space that is kept on each leg for what frees space when it is full, in bytes.
+  public static let reserveBytes: Int64 = 4 << 20
+  /// A leg with less space than this is full, in bytes.
+  public static let fullBytes: Int64 = 1 << 20
   /// Threads for operations of control: create, commit, flush.
   public static let operationThreads = 4
   /// Threads for resyncs and comparisons.

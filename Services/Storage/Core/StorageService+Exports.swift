@@ -1,3 +1,4 @@
+import BlockLayers
 import ControlState
 import NBD
 import Primitives
@@ -47,8 +48,8 @@ extension StorageService {
     let ended = table.fence(name, below: chain.volume.generation)
     let status = try await blocking { () throws(RPCError) in
       // Connections first: a client that is cut off gets no errors that its guest would see.
-      if let disconnect = self.disconnect.withLock({ $0 }) {
-        for export in Set(ended.map(\.exportName)) { disconnect(export) }
+      if let server = self.server.withLock({ $0 }) {
+        for export in Set(ended.map(\.exportName)) { server.closeSessions(of: export) }
       }
       for session in ended {
         session.gate.close()
@@ -93,7 +94,11 @@ extension StorageService {
           data: ["volume": .string(name.rawValue), "userID": .integer(Int64(userID))])
       }
       let stack = try await openLayers(of: chain, writing: true, connecting: true)
-      let session = Session(volume: name, generation: export.generation) { self.ended($0) }
+      let session = Session(volume: name, generation: export.generation) { error in
+        self.tell(of: error, on: name)
+      } ended: { session in
+        self.ended(session)
+      }
       guard table.add(session) else {
         try await closeUnusedLayers(of: name)
         throw Complaint.staleGeneration(name, asked: export.generation, current: export.generation + 1)
@@ -128,11 +133,38 @@ extension StorageService {
     locks.release(name.rawValue)
   }
 
-  /// Ends the use of every volume, so that the next instance finds the legs equal. To be called when the NBD server has
-  /// closed its connections; their clients come back to the next instance.
+  /// Tells operators what a client was told, at most once a minute for each volume.
+  private func tell(of error: BlockError, on volume: VolumeName) {
+    let kind: StorageAlert
+    let message: String
+    switch error.kind {
+    case .noSpace:
+      kind = .outOfSpace
+      message = """
+        Volume \(volume) has no space to grow: its guest gets errors for what it writes. Delete volumes, images or undo \
+        layers that nobody needs, or enlarge the legs' file systems; the volume goes on by itself then.
+        """
+    case .damaged:
+      kind = .damagedLayer
+      message = "A layer of volume \(volume) is damaged: \(error). Shut down its virtual machine and restore it."
+    default:
+      return
+    }
+    let now = ContinuousClock.now
+    let isNew = toldFailures.withLock { told in
+      if let last = told[volume], now - last < StorageLimits.alertInterval { return false }
+      told[volume] = now
+      return true
+    }
+    if isNew { publish(.error, kind, volume.rawValue, message, ["error": .string("\(error)")]) }
+  }
+
+  /// Ends the NBD connections and the use of every volume, so that the next instance finds the legs equal. Clients come
+  /// back to that one.
   public func drain() async {
     isStopping.store(true, ordering: .releasing)
     await operations.run {
+      self.server.withLock { $0 }?.stop()
       for session in self.table.allSessions() {
         session.gate.close()
         self.table.remove(session)

@@ -88,14 +88,16 @@ extension StorageService {
 
   func deleteImage(_ params: DeleteImage.Params) async throws(RPCError) -> DeleteImage.Result {
     let name = params.image
-    let removed = try await state.write { transaction -> [LayerRecord]? in
-      guard let image = try Catalog.image(name, in: transaction.database) else { return nil }
-      let users = try Catalog.users(of: name, in: transaction.database)
-      guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
-      let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
-      try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
-      for layer in layers { try transaction.removeLayer(layer) }
-      return layers
+    let removed = try await freeingSpace { () throws(RPCError) in
+      try await state.write { transaction -> [LayerRecord]? in
+        guard let image = try Catalog.image(name, in: transaction.database) else { return nil }
+        let users = try Catalog.users(of: name, in: transaction.database)
+        guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
+        let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
+        try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
+        for layer in layers { try transaction.removeLayer(layer) }
+        return layers
+      }
     }
     guard let removed else { return .init(deleted: false) }
     try step("deleteImage.files")

@@ -122,6 +122,7 @@ extension StorageService {
       let known = try await knownFiles()
       let isComplete = try await resyncs.run {
         try self.store.removeOthers(than: known, on: leg)
+        self.files.keepReserve(on: leg)
         return self.legs.completeReceiving(leg)
       }
       guard isComplete else { throw BlockError(.io, "leg \(leg) was lost again") }

@@ -26,6 +26,7 @@ extension StorageService {
       try await blocking { () throws(RPCError) in
         try self.store.onEachLeg("looking for stray files") { leg throws(LegFileError) in
           try self.files.makeRoots(on: leg)
+          self.files.keepReserve(on: leg)
           for path in try self.files.list(on: leg) where !known.contains(path) {
             self.environment.logger.warning("stray file removed", metadata: ["leg": "\(leg)", "path": "\(path)"])
             try self.files.remove(path, on: leg)

@@ -36,10 +36,12 @@ extension StorageService {
       guard unfinished == nil else { throw Complaint.commitUnfinished(name) }
       let planned = Self.withoutUndo(chain, keepEnabled: params.keepEnabled == true)
       let status = try await replacingTop(by: planned, step: "discardUndo") { () throws(RPCError) in
-        try await state.perform(DiscardUndo.self, params) { transaction in
-          try transaction.removeLayer(undo)
-          try Self.putOnTop(planned, in: &transaction)
-          return self.status(of: planned)
+        try await freeingSpace { () throws(RPCError) in
+          try await state.perform(DiscardUndo.self, params) { transaction in
+            try transaction.removeLayer(undo)
+            try Self.putOnTop(planned, in: &transaction)
+            return self.status(of: planned)
+          }
         }
       }
       try step("discardUndo.files")

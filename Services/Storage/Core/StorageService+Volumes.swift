@@ -124,7 +124,9 @@ extension StorageService {
       guard let found else { return nil }
       try await requireDisconnected(found.volume)
       try step("delete.commit")
-      try await state.write { transaction in try transaction.removeVolume(found) }
+      try await freeingSpace { () throws(RPCError) in
+        try await state.write { transaction in try transaction.removeVolume(found) }
+      }
       try step("delete.files")
       await removeLooseFiles(found.ownLayers.map(\.path))
       return found.ownLayers
@@ -135,6 +137,18 @@ extension StorageService {
   }
 
   // MARK: Parts that operations share
+
+  /// Runs what frees space. Where the legs are so full that not even the state can change, the space that was kept for
+  /// this is given up, and `body` tried again.
+  func freeingSpace<T>(_ body: () async throws(RPCError) -> T) async throws(RPCError) -> T {
+    do throws(RPCError) {
+      return try await body()
+    } catch {
+      let released = await operations.run { self.legs.inStep.filter { self.files.releaseReserve(on: $0) } }
+      guard !released.isEmpty else { throw error }
+    }
+    return try await body()
+  }
 
   /// Throws `volumeInUse` when a client is connected, or will come back; closes layers that nobody uses any longer.
   ///
@@ -184,6 +198,7 @@ extension StorageService {
       try await blocking { () throws(RPCError) in
         try self.store.onEachLeg("removing files") { leg throws(LegFileError) in
           for path in paths { try self.files.remove(path, on: leg) }
+          self.files.keepReserve(on: leg)
         }
       }
       try step("removeLooseFiles.commit")

@@ -2,6 +2,7 @@ import AlertAPI
 import BlockLayers
 import ControlState
 import Logging
+import NBD
 import Primitives
 import RPC
 import StorageAPI
@@ -25,8 +26,10 @@ public final class StorageService: Sendable {
   let isStopping = Atomic(false)
   /// Commits that an earlier instance began; the locks of their volumes are held.
   let unfinished = Mutex<[CommitRecord]>([])
-  /// Closes the connections of an export; set when the NBD server exists.
-  let disconnect = Mutex<(@Sendable (_ exportName: String) -> Void)?>(nil)
+  /// The server whose connections a fence closes.
+  let server = Mutex<NBDServer?>(nil)
+  /// When a client's failed request was last told of.
+  let toldFailures = Mutex<[VolumeName: ContinuousClock.Instant]>([:])
 
   /// The service over its state, with whatever an earlier instance left half done put right.
   ///
