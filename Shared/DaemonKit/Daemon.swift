@@ -1,113 +1,63 @@
-import ControlState
-import FTVSClient
 import Glibc
-import HostConfiguration
 import Logging
 import Primitives
-import RPC
-import RPCSocket
 import ServiceLifecycle
-import Synchronization
 import Systemd
+import UnixSignals
 
-/// What all daemons do alike: start ready but idle, wait for the lease, serve while it is held, hand over in good order.
+/// A service of the host, as a process.
 public enum Daemon {
   /// Version of the software.
-  public static let version = DaemonArguments.version
+  public static let version = "1.0.0"
 
-  /// Runs a daemon until it is told to end. Called once, first thing in `main.swift`.
+  /// Runs an instance of a service until it is told to end, or something in it ends that must not; then the process ends with
+  /// a status other than 0, and is started anew. Called once, first thing in `main.swift`.
+  ///
+  /// - Parameter activate: Makes the service, once this instance holds the lease and its state is open. It is never called
+  ///   twice in a process.
   public static func main(
-    _ description: DaemonDescription,
-    activate: @escaping @Sendable (Activation) async throws -> ActiveService
+    _ description: DaemonDescription, activate: @escaping @Sendable (Activation) async throws -> ActiveService
   ) async -> Never {
-    let process = startProcess()
-    let logger = Logger(label: "ftvs-\(description.service.rawValue)")
-    let listeners: [String: Int32]
+    let process = DaemonProcess.take(
+      program: "ftvs-\(description.service.rawValue)",
+      listeners: [description.service.rawValue] + description.otherListeners)
     do {
-      listeners = try SocketActivation.take(requiring: [description.service.rawValue] + description.otherListeners)
+      try await group(description, process, signals: [.sigterm, .sigint], activate: activate).run()
     } catch {
-      logger.critical("\(error)")
-      exit(EX_CONFIG)
+      process.logger.critical("The daemon ends: \(error)")
+      _exit(EXIT_FAILURE)
     }
-    let server = ServerBox()
-    let instance = Instance(
-      description: description, process: process, listeners: listeners, server: server, logger: logger,
-      activate: activate)
-    let services: [any Service] = [
-      instance, WatchdogService(notifier: process.notifier, server: server),
-      ReloadService(notifier: process.notifier, threshold: process.threshold, logger: logger),
-    ]
-    let group = ServiceGroup(
-      configuration: .init(
-        services: services.map {
-          .init(
-            service: $0, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .cancelGroup)
-        }, gracefulShutdownSignals: [.sigterm, .sigint],
-        logger: Logger(label: "lifecycle", factory: { _ in SwiftLogNoOpLogHandler() })))
-    do {
-      try await group.run()
-      exit(EXIT_SUCCESS)
-    } catch {
-      logger.critical("The service ends: \(error)")
-      exit(EXIT_FAILURE)
-    }
+    // Without the handlers of exit(3): threads that block, such as the one that waits for the lease, need no farewell.
+    _exit(EXIT_SUCCESS)
   }
 
-  /// What a process takes from its surroundings first: arguments, configuration, log, manager.
+  /// What a process takes from its surroundings first: arguments, configuration, log, manager. For daemons that are no
+  /// service. Ends the process with an explanation when something is wrong with it.
   public static func startProcess(identifier: String? = nil) -> DaemonProcess {
-    let program = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "ftvs"
-    let environment = environmentVariables()
-    let threshold = DaemonLogHandler.Threshold(.info)
-    let destination = DaemonLogHandler.Destination.ofThisProcess()
-    LoggingSystem.bootstrap { _ in
-      DaemonLogHandler(identifier: identifier ?? program, destination: destination, threshold: threshold)
-    }
-    do throws(DaemonArguments.Outcome) {
-      let arguments = try DaemonArguments.parse(CommandLine.arguments, environment: environment)
-      threshold.level = logLevel(environment, arguments.configuration)
-      return DaemonProcess(
-        module: arguments.module, configuration: arguments.configuration, paths: HostPaths(arguments.configuration),
-        notifier: Notifier.take(), threshold: threshold)
-    } catch {
-      switch error {
-      case .print(let text):
-        print(text)
-        exit(EXIT_SUCCESS)
-      case .wrong(let reason):
-        Logger(label: program).critical("\(reason)")
-        exit(EX_USAGE)
-      }
-    }
+    let name = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "ftvs"
+    return DaemonProcess.take(program: identifier ?? name, listeners: [])
   }
 
-  /// The environment's level, else the configuration's, else `info`.
-  static func logLevel(_ environment: [String: String], _ configuration: HostConfiguration) -> Logger.Level {
-    (environment["FTVS_LOG_LEVEL"] ?? configuration.logLevel).flatMap { Logger.Level(rawValue: $0) } ?? .info
-  }
-
-  static func environmentVariables(_ names: [String] = ["FTVS_CONFIGURATION", "FTVS_LOG_LEVEL"]) -> [String: String] {
-    var values: [String: String] = [:]
-    for name in names { values[name] = getenv(name).map { String(cString: $0) } }
-    return values
-  }
-}
-
-/// What a process took from its surroundings.
-public struct DaemonProcess: Sendable {
-  public let module: ModuleID
-  public let configuration: HostConfiguration
-  public let paths: HostPaths
-  public let notifier: Notifier
-  /// The level below which nothing is logged.
-  public let threshold: DaemonLogHandler.Threshold
-}
-
-/// The server that is serving now, for those that watch it.
-final class ServerBox: Sendable {
-  private let current = Mutex<RPCServer?>(nil)
-
-  var server: RPCServer? {
-    get { current.withLock { $0 } }
-    set { current.withLock { $0 = newValue } }
+  /// All that runs in a process.
+  static func group(
+    _ description: DaemonDescription, _ process: DaemonProcess, signals: [UnixSignal],
+    activate: @escaping @Sendable (Activation) async throws -> ActiveService
+  ) -> ServiceGroup {
+    let instance = Instance(service: description.service, module: process.module)
+    let alerts = AlertPublisher(
+      directory: process.paths.spool(description.service), service: description.service, logger: process.logger)
+    let serving = ServingService(
+      description: description, process: process, instance: instance, alerts: alerts, activate: activate)
+    let watchdog = WatchdogService(instance: instance, notifier: process.notifier, logger: process.logger)
+    // They are shut down in reverse order: serving first, while the watchdog is still told.
+    let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
+      .init(service: ReloadService(process: process)), .init(service: watchdog),
+      .init(service: serving, successTerminationBehavior: .gracefullyShutdownGroup),
+    ]
+    var configuration = ServiceGroupConfiguration(
+      services: services, gracefulShutdownSignals: signals,
+      logger: Logger(label: "lifecycle", factory: { _ in SwiftLogNoOpLogHandler() }))
+    configuration.maximumGracefulShutdownDuration = DaemonLimits.drainTime + .milliseconds(500)
+    return ServiceGroup(configuration: configuration)
   }
 }

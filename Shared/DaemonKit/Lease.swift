@@ -1,84 +1,177 @@
 import Glibc
 import Primitives
 import RPC
+import Synchronization
 
-/// The lock whose holder is active. The kernel frees it when the holder dies, and by nothing else: there are never two.
+/// The lock whose holder is the active instance of a service: an exclusive flock(2) on a file.
 ///
-/// The file holds one line of JSON that tells who holds it; the lock is what counts, the line is for readers.
+/// The kernel frees it when its holder dies, and only then: there are never two actives. The descriptor is closed on exec and
+/// never handed on. The file holds one line about who holds the lock, for others to read.
 public final class Lease: Sendable {
-  /// Who is active, as the holder wrote it.
-  public struct Holder: WireObject, Equatable {
+  /// Who holds a lease.
+  public struct Holder: Sendable, Equatable {
+    /// CPU module of the active instance.
     public var module: ModuleID
     public var processID: Int
+    /// 0 while its state is not open yet.
+    public var epoch: Int64
 
-    public enum CodingKeys: CodingKey, CaseIterable { case module, processID }
-
-    public static func field(_ key: CodingKeys) -> Field<Holder> {
-      switch key {
-      case .module: Field(\.module, "CPU module of the active instance.")
-      case .processID: Field(\.processID, "Its process.")
-      }
-    }
-
-    public init(module: ModuleID, processID: Int) {
+    public init(module: ModuleID, processID: Int, epoch: Int64) {
       self.module = module
       self.processID = processID
+      self.epoch = epoch
     }
-  }
-
-  /// Why the lease could not be waited for.
-  public struct Failure: Error, CustomStringConvertible {
-    public let description: String
   }
 
   private let descriptor: Int32
 
   private init(descriptor: Int32) { self.descriptor = descriptor }
 
-  /// Gives the lease up. A process that ends does so as well.
-  deinit { close(descriptor) }
+  // MARK: Taking
 
-  /// Waits for the lease, on a thread of its own, for as long as another holds it.
-  public static func acquire(path: String, holder: Holder) async throws(Failure) -> Lease {
-    let result: Result<Lease, Failure> = await withCheckedContinuation { continuation in
-      startThread(name: "ftvs-lease") { continuation.resume(returning: wait(path, holder)) }
+  /// Waits, on a thread of its own, until the lock is free, and takes it. Nil when the task was cancelled before.
+  public static func take(_ path: String) async throws(LeaseError) -> Lease? {
+    let shared = SharedRequest()
+    let result: Result<Lease?, LeaseError> = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        guard shared.wait(continuation) else { return continuation.resume(returning: .success(nil)) }
+        startThread(name: "ftvs-lease") { shared.answer(lock(path)) }
+      }
+    } onCancel: {
+      shared.cancel()
     }
     return try result.get()
   }
 
-  private static func wait(_ path: String, _ holder: Holder) -> Result<Lease, Failure> {
-    if let end = path.lastIndex(of: "/") { _ = mkdir(String(path[..<end]), 0o755) }
-    // Not inherited by anything: a helper that outlives its parent would keep a dead instance active.
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
-      return .failure(Failure(description: "Cannot open the lease \(path): \(String(cString: strerror(errno)))."))
-    }
-    while flock(descriptor, LOCK_EX) != 0 {
-      guard errno == EINTR else {
-        let reason = String(cString: strerror(errno))
+  /// Opens and locks the file. Blocks.
+  private static func lock(_ path: String) -> Result<Lease?, LeaseError> {
+    if let slash = path.lastIndex(of: "/") { SmallFile.makeDirectory(String(path[..<slash]), mode: 0o755) }
+    while true {
+      let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+      guard descriptor >= 0 else { return .failure(LeaseError(path: path, code: errno)) }
+      // Others look who is active; the umask of a service would keep them from it.
+      fchmod(descriptor, 0o644)
+      while flock(descriptor, LOCK_EX) != 0 {
+        let code = errno
+        if code == EINTR { continue }
         close(descriptor)
-        return .failure(Failure(description: "Cannot lock the lease \(path): \(reason)."))
+        return .failure(LeaseError(path: path, code: code))
       }
+      // A lock on a file that was removed meanwhile excludes nobody.
+      if isFile(descriptor, path) { return .success(Lease(descriptor: descriptor)) }
+      close(descriptor)
     }
-    if let value = try? WireCoder.encode(holder) {
-      let line = JSON.bytes(value) + [UInt8(ascii: "\n")]
-      // The line is shorter or longer than the last one; readers take it only together with the lock.
-      _ = ftruncate(descriptor, 0)
-      _ = pwrite(descriptor, line, line.count, 0)
-    }
-    return .success(Lease(descriptor: descriptor))
   }
 
-  /// Who holds the lease now; nil when nobody does, or when that cannot be read.
+  private static func isFile(_ descriptor: Int32, _ path: String) -> Bool {
+    var held = stat()
+    var named = stat()
+    guard fstat(descriptor, &held) == 0, lstat(path, &named) == 0 else { return false }
+    return held.st_dev == named.st_dev && held.st_ino == named.st_ino
+  }
+
+  /// Writes into the file who holds it.
+  public func declare(_ holder: Holder) {
+    let line: JSONValue = [
+      "module": .string(holder.module.rawValue), "processID": .integer(Int64(holder.processID)),
+      "epoch": .integer(holder.epoch),
+    ]
+    // One write of a fixed length, so that a reader never sees a mixture of two lines.
+    var bytes = JSON.bytes(line)
+    bytes += [UInt8](repeating: UInt8(ascii: " "), count: max(0, Self.lineLength - 1 - bytes.count))
+    bytes.append(UInt8(ascii: "\n"))
+    _ = pwrite(descriptor, bytes, bytes.count, 0)
+    ftruncate(descriptor, off_t(bytes.count))
+  }
+
+  /// Gives the lock up. In a daemon the end of the process does that.
+  func release() { close(descriptor) }
+
+  private static let lineLength = 128
+
+  // MARK: Looking
+
+  /// Who holds the lock of a file now; nil when nobody does, or the one who does has not said so yet.
   ///
-  /// The look takes a shared lock for an instant when the lease is free; who waits for it gets it right after.
+  /// It looks at `/proc/locks` and never touches the lock: a probe that was frozen while it held the lock would keep the
+  /// standby from taking over.
   public static func holder(path: String) -> Holder? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    if flock(descriptor, LOCK_SH | LOCK_NB) == 0 { return nil }
-    guard errno == EWOULDBLOCK, let bytes = wholeFile(path, limit: 4096) else { return nil }
-    guard let value = try? JSON.parse(bytes) else { return nil }
-    return try? WireCoder.decode(Holder.self, from: value, unknownMembers: .ignore)
+    guard let holder = written(path), isLocked(path, by: holder.processID) else { return nil }
+    return holder
+  }
+
+  private static func written(_ path: String) -> Holder? {
+    guard let bytes = SmallFile.read(path, limit: 4 << 10), let json = try? JSON.parse(bytes),
+      let module = json["module"]?.string.flatMap({ ModuleID(rawValue: $0) }),
+      let process = json["processID"]?.integer.flatMap({ Int(exactly: $0) }),
+      let epoch = json["epoch"]?.integer
+    else { return nil }
+    return Holder(module: module, processID: process, epoch: epoch)
+  }
+
+  /// Whether a process holds the file's lock: a line such as `1: FLOCK  ADVISORY  WRITE 4711 00:18:2042 0 EOF`. Waiting ones
+  /// have `->` after the number.
+  private static func isLocked(_ path: String, by process: Int) -> Bool {
+    var status = stat()
+    guard stat(path, &status) == 0, let bytes = SmallFile.read("/proc/locks", limit: 4 << 20) else { return false }
+    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count >= 6, words[1] == "FLOCK", words[3] == "WRITE", words[4] == "\(process)" else { continue }
+      if words[5].split(separator: ":").last.flatMap({ UInt64($0) }) == UInt64(status.st_ino) { return true }
+    }
+    return false
+  }
+
+  // MARK: The request between task and thread
+
+  private enum Request {
+    case waiting(CheckedContinuation<Result<Lease?, LeaseError>, Never>?)
+    case cancelled
+    case answered
+  }
+
+  /// Who comes first, the lock or the cancellation, decides; a lock that comes second is given back.
+  private final class SharedRequest: Sendable {
+    private let state = Mutex(Request.waiting(nil))
+
+    /// False when the task is cancelled already.
+    func wait(_ continuation: CheckedContinuation<Result<Lease?, LeaseError>, Never>) -> Bool {
+      state.withLock { state in
+        guard case .waiting = state else { return false }
+        state = .waiting(continuation)
+        return true
+      }
+    }
+
+    func answer(_ result: Result<Lease?, LeaseError>) {
+      let continuation = take(.answered)
+      if let continuation {
+        continuation.resume(returning: result)
+      } else if case .success(let lease?) = result {
+        lease.release()
+      }
+    }
+
+    func cancel() { take(.cancelled)?.resume(returning: .success(nil)) }
+
+    private func take(_ new: Request) -> CheckedContinuation<Result<Lease?, LeaseError>, Never>? {
+      state.withLock { state in
+        guard case .waiting(let continuation) = state else { return nil }
+        state = new
+        return continuation
+      }
+    }
+  }
+}
+
+/// Why a lease could not be taken.
+public struct LeaseError: Error, Sendable, Equatable, CustomStringConvertible {
+  public var path: String
+  /// The `errno`.
+  public var code: Int32
+
+  public var description: String {
+    "The lease \(path) cannot be taken: \(String(cString: strerror(code))). Check that its directory belongs to FTVS "
+      + "('systemd-tmpfiles --create' makes it)."
   }
 }

@@ -6,7 +6,9 @@ public struct Router: Sendable {
   public let title: String
   public let version: String
   private var routes: [String: Route] = [:]
-  private var refusal: RPCError?
+  private var refusal: (@Sendable () -> RPCError)?
+  /// Told the name of each method that is called, known or not.
+  public var observer: (@Sendable (_ method: String) -> Void)?
 
   /// A router with `rpc.discover` and `rpc.unsubscribe`.
   public init(title: String, version: String) {
@@ -70,7 +72,7 @@ public struct Router: Sendable {
   }
 
   /// Answers every method that is not served with this error, instead of saying that there is none.
-  public mutating func refuseOthers(with error: RPCError) { refusal = error }
+  public mutating func refuseOthers(with error: @autoclosure @escaping @Sendable () -> RPCError) { refusal = error }
 
   /// Whether a method starts a subscription.
   func isSubscription(_ method: String) -> Bool {
@@ -80,6 +82,7 @@ public struct Router: Sendable {
 
   /// Answers a method that is not a subscription.
   func answer(_ method: String, _ params: JSONValue, _ context: RequestContext) async throws(RPCError) -> JSONValue {
+    observer?(method)
     if method == Discover.name {
       _ = try WireCoder.decode(Nothing.self, from: params, unknownMembers: .refuse)
       return OpenRPC.document(title: title, version: version, methods: methods)
@@ -90,6 +93,7 @@ public struct Router: Sendable {
 
   /// Opens a subscription.
   func open(_ method: String, _ params: JSONValue, _ context: RequestContext) async throws(RPCError) -> EventSource {
+    observer?(method)
     guard case .subscription(let open) = try route(method, context) else { throw notFound(method) }
     return try await open(params, context)
   }
@@ -102,7 +106,7 @@ public struct Router: Sendable {
   }
 
   private func notFound(_ method: String) -> RPCError {
-    refusal
+    refusal?()
       ?? RPCError(
         CommonFailure.methodNotFound,
         "\(title) has no method \"\(method.prefix(64))\"; rpc.discover lists those it has.",

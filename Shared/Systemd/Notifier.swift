@@ -29,6 +29,14 @@ public struct Notifier: Sendable {
     }
   }
 
+  /// What the manager may miss: it comes again, or is for people. Nothing waits for a manager that is busy for its sake.
+  private static func isDispensable(_ message: Message) -> Bool {
+    switch message {
+    case .watchdog, .status: true
+    case .ready, .reloading, .stopping: false
+    }
+  }
+
   private let path: String?
   /// The time within which the manager wants to hear `watchdog`; nil when it does not watch this process.
   public let watchdogInterval: Duration?
@@ -59,10 +67,14 @@ public struct Notifier: Sendable {
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     guard let (address, length) = Self.address(path) else { return false }
+    let isDispensable = messages.allSatisfy(Self.isDispensable)
+    var patience = timeval(tv_sec: 1, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    let flags = Int32(MSG_NOSIGNAL) | (isDispensable ? Int32(MSG_DONTWAIT) : 0)
     let text = Array(messages.map(\.text).joined(separator: "\n").utf8)
     return withUnsafePointer(to: address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-        sendto(descriptor, text, text.count, Int32(MSG_NOSIGNAL), address, length) == text.count
+        sendto(descriptor, text, text.count, flags, address, length) == text.count
       }
     }
   }

@@ -1,0 +1,233 @@
+import ControlState
+import FTVSClient
+import HostConfiguration
+import Logging
+import Primitives
+import RPC
+import RPCSocket
+import ServiceAPI
+import ServiceLifecycle
+import Synchronization
+import Systemd
+
+/// The life of an instance: ready and waiting for the lease, then opening the state, serving, and handing over.
+///
+///     standby ──lease──> activating ──> active ──SIGTERM──> stopping
+///                          │   ^
+///                 refused  v   │ the leg is back, or service.forceLeg
+///                        recovery
+struct ServingService: Service {
+  typealias Activate = @Sendable (Activation) async throws -> ActiveService
+
+  let description: DaemonDescription
+  let process: DaemonProcess
+  let instance: Instance
+  let alerts: AlertPublisher
+  let activate: Activate
+
+  var logger: Logger { process.logger }
+  var service: ServiceName { description.service }
+
+  func run() async throws {
+    guard let listener = process.listeners[service.rawValue] else {
+      throw ActivationError.missing(name: service.rawValue, passed: process.listeners.keys.sorted())
+    }
+    process.notifier.send(.ready, .status(instance.statusLine))
+    logger.info("Standby: ready, waits for the lease.")
+    guard let lease = try await waitForLease() else { return handOver() }
+    defer { lease.release() }
+    let taken = ContinuousClock.now
+    enter(.activating)
+    declare(lease)
+    guard let control = try await openState(listener) else { return handOver() }
+    instance.control = control
+    declare(lease)
+    do {
+      try await serve(control, listener, since: taken)
+    } catch {
+      await control.close()
+      throw error
+    }
+    await control.close()
+  }
+
+  /// The lease; nil when the instance is to end instead.
+  private func waitForLease() async throws -> Lease? {
+    let path = process.paths.lease(service)
+    return try await withThrowingTaskGroup(of: Lease?.self) { group in
+      group.addTask { try await Lease.take(path) }
+      group.addTask {
+        try? await gracefulShutdown()
+        return nil
+      }
+      defer { group.cancelAll() }
+      let first = try await group.next() ?? nil
+      group.cancelAll()
+      // The lock may have come at the moment of the end.
+      if first == nil, let late = try await group.next() ?? nil { late.release() }
+      return first
+    }
+  }
+
+  private func declare(_ lease: Lease) {
+    lease.declare(
+      Lease.Holder(module: process.module, processID: Int(ProcessFacts.identifier), epoch: instance.epoch))
+  }
+
+  func enter(_ phase: Instance.Phase) {
+    instance.phase = phase
+    process.notifier.send(.status(instance.statusLine))
+  }
+
+  private func handOver() {
+    instance.phase = .stopping
+    process.notifier.send(.stopping, .status(instance.statusLine))
+  }
+
+  // MARK: State
+
+  /// Where the service's state is kept.
+  func configuration(force: LegID? = nil) -> ControlState.Configuration {
+    let paths = process.paths
+    return ControlState.Configuration(
+      service: service,
+      legDirectories: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.state(service, on: $0)) }),
+      witness: paths.witness(service),
+      shotMarks: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.shotMark($0.module)) }),
+      migrations: description.migrations, force: force, resyncData: description.resyncData)
+  }
+
+  /// The state, opened; through recovery where it is refused. Nil when the instance is to end instead.
+  private func openState(_ listener: Int32) async throws -> ControlState? {
+    do throws(ControlStateError) {
+      return try await ControlState.open(configuration(), logger: logger)
+    } catch {
+      let recovery = Recovery(serving: self, listener: listener, refusal: error)
+      return try await recovery.run()
+    }
+  }
+
+  // MARK: Serving
+
+  private func serve(_ control: ControlState, _ listener: Int32, since taken: ContinuousClock.Instant) async throws {
+    let active = try await activate(activation(control))
+    let methods = ServiceMethods(
+      instance: instance, alerts: alerts, requests: RequestCounter(), metrics: active.metrics,
+      force: { leg throws(RPCError) in try alreadyActive(leg) })
+    let server = RPCServer(
+      listener: listener, router: router(active.router, methods), policy: policy, logger: logger)
+    instance.server = server
+    instance.becomeActive()
+    process.notifier.send(.status(instance.statusLine))
+    let milliseconds = Int64((ContinuousClock.now - taken) / .milliseconds(1))
+    logger.notice("Active.", metadata: ["epoch": "\(control.epoch)", "activationMilliseconds": "\(milliseconds)"])
+    alerts.publish(
+      .info, kind: "serviceActive", subject: service.rawValue,
+      message: "\(service.rawValue) is served from \(process.module.rawValue).",
+      data: [
+        "module": .string(process.module.rawValue), "epoch": .integer(control.epoch),
+        "activationMilliseconds": .integer(milliseconds),
+      ])
+    try await runUntilHandOver(control, server, active)
+  }
+
+  private func activation(_ control: ControlState) -> Activation {
+    Activation(
+      module: process.module, configuration: process.configuration, paths: process.paths, state: control,
+      alerts: alerts, host: Host(runDirectory: process.paths.run),
+      listeners: process.listeners.filter { $0.key != service.rawValue }, logger: logger, epoch: control.epoch)
+  }
+
+  func router(_ router: Router, _ methods: ServiceMethods) -> Router {
+    var router = router
+    methods.add(to: &router)
+    let requests = methods.requests
+    router.observer = { _ in requests.countOne() }
+    return router
+  }
+
+  /// In the lab everything belongs to one user, who may do everything there.
+  var policy: RolePolicy {
+    process.configuration.labSocket == nil ? .groups() : .sameUserIsEverything()
+  }
+
+  /// `service.forceLeg` of a service that serves: nothing to do where the leg is in step.
+  private func alreadyActive(_ leg: LegID) throws(RPCError) -> ServiceStatus {
+    let status = instance.status()
+    if status.legs.contains(where: { $0.leg == leg && $0.state == .inStep }) { return status }
+    throw RPCError(
+      CommonFailure.invalidParams,
+      "\(service.rawValue) serves already, from the other leg; \(leg.rawValue) is brought up to date by itself once it is "
+        + "reachable. Forcing is only for a service in recovery.", data: ["leg": .string(leg.rawValue)])
+  }
+
+  /// Runs everything until one part ends unexpectedly, which is thrown, or the instance is to hand over.
+  private func runUntilHandOver(_ control: ControlState, _ server: RPCServer, _ active: ActiveService) async throws {
+    let legs = LegAlerts(service: service, alerts: alerts)
+    let bus = Host(runDirectory: process.paths.run).alerts
+    try await withThrowingTaskGroup(of: Ending.self) { group in
+      group.addTask {
+        try await server.run()
+        return .ended("the server")
+      }
+      for task in active.tasks {
+        group.addTask {
+          try await task()
+          return .ended("a task of the service")
+        }
+      }
+      group.addTask {
+        await legs.follow(control)
+        return .ended("the watch over the legs")
+      }
+      group.addTask {
+        await alerts.send(to: bus)
+        return .ended("the sender of alerts")
+      }
+      group.addTask {
+        try await gracefulShutdown()
+        return .handOver
+      }
+      defer { group.cancelAll() }
+      switch try await group.next() {
+      case .handOver?:
+        await drain(server, active)
+        await alerts.flush()
+      case .ended(let part)?: throw UnexpectedEnd(part: part)
+      case nil: break
+      }
+    }
+  }
+
+  private enum Ending: Sendable {
+    case handOver
+    case ended(String)
+  }
+
+  /// Stops accepting, so that new clients wait for the other instance, and lets finish what was begun.
+  private func drain(_ server: RPCServer, _ active: ActiveService) async {
+    handOver()
+    logger.info("Hands over.")
+    await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        async let requests: Void = server.drain(timeout: DaemonLimits.drainTime)
+        async let rest: Void = active.drain()
+        _ = await (requests, rest)
+        return true
+      }
+      group.addTask {
+        try? await Task.sleep(for: DaemonLimits.drainTime)
+        return false
+      }
+      if await group.next() == false { logger.warning("Not everything was finished in time before the hand-over.") }
+      group.cancelAll()
+    }
+  }
+}
+
+/// A part of a daemon that must go on ended; the process ends too, and is started anew.
+struct UnexpectedEnd: Error, CustomStringConvertible {
+  var part: String
+
+  var description: String { "\(part) ended unexpectedly" }
+}
