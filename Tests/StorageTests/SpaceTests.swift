@@ -102,4 +102,21 @@ struct SpaceTests {
     #expect(try await storage.call(ListVolumes.self, Nothing()).volumes.isEmpty)
     await storage.stop()
   }
+
+  @Test func aClientGetsItsVolumeBackAlsoWhenNotAByteIsLeft() async throws {
+    let small = try SmallLegs(mebibytes: 24)
+    let storage = try await small.host.start()
+    try await storage.create("disk")
+    let export = try await storage.call(ExportVolume.self, .init(volume: "disk", clientUserID: 1000))
+    let device = try await storage.connect(to: export.exportName)
+    try device.write(data, at: 0)
+    try device.flush()
+    device.close()
+    try small.fill(.io0)
+    try small.fill(.io1)
+    let again = try await storage.connect(to: export.exportName)
+    #expect(try again.bytes(at: 0, count: data.count) == data)
+    again.close()
+    await storage.stop()
+  }
 }

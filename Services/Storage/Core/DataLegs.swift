@@ -68,6 +68,15 @@ final class DataLegs: @unchecked Sendable {
     try waitBlocking { () throws(RPCError) in try await self.state.dropLeg(leg, reason: reason) }
   }
 
+  /// Why a leg is dropped, for people.
+  private static func reason(_ error: BlockError) -> String {
+    switch error.kind {
+    case .shot: "its I/O module is out of service"
+    case .noSpace: "it is full"
+    default: error.description
+    }
+  }
+
   /// Has every open file let go of a leg that no longer counts. Does nothing when it is back meanwhile.
   func takeOut(_ leg: LegID) {
     monitor.locked {
@@ -130,11 +139,13 @@ final class DataLegs: @unchecked Sendable {
       throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
     }
     for (leg, error) in failures {
-      do throws(RPCError) { try lose(leg, reason: "\(error)") } catch { throw BlockError(.io, error.message) }
+      do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
     }
     let file = try MirroredFile(name: layer.path, legs: members) { [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
-      do throws(RPCError) { try self.lose(leg, reason: "\(error)") } catch { throw BlockError(.io, error.message) }
+      do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
+        throw BlockError(.io, error.message)
+      }
     }
     if let receiving, !inStep.contains(receiving.leg) {
       do throws(BlockError) { try join(receiving, layer, file) } catch { giveUp(receiving, after: error) }

@@ -22,8 +22,10 @@ public enum StorageLimits {
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.
   public static let fullBytes: Int64 = 1 << 20
-  /// Threads for operations of control: create, commit, flush.
+  /// Threads for operations of control: create, open, flush.
   public static let operationThreads = 4
+  /// Threads for what copies much: commits.
+  public static let copyThreads = 2
   /// Threads for resyncs and comparisons.
   public static let resyncThreads = 1
 }

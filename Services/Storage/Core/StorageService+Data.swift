@@ -82,10 +82,13 @@ extension StorageService {
     let name = chain.volume.name
     let isMarked = chain.volume.openForWriting && (chain.volume.connected || !connecting)
     if writing, !isMarked {
-      try await state.write { transaction in
-        try transaction.execute(
-          "UPDATE volume SET openForWriting = 1, connected = max(connected, ?) WHERE name = ?",
-          [connecting, name.rawValue])
+      // A client that comes back must get its volume also when the legs are full.
+      try await freeingSpace { () throws(RPCError) in
+        try await state.write { transaction in
+          try transaction.execute(
+            "UPDATE volume SET openForWriting = 1, connected = max(connected, ?) WHERE name = ?",
+            [connecting, name.rawValue])
+        }
       }
     }
     if let stack = table.stack(of: name) { return stack }

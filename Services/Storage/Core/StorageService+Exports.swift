@@ -36,14 +36,16 @@ extension StorageService {
   /// flight. Where another instance served them, they ended with its process.
   func fence(_ params: FenceVolume.Params) async throws(RPCError) -> VolumeStatus {
     let name = params.volume
-    let chain = try await state.write { transaction in
-      try transaction.execute(
-        "UPDATE volume SET generation = generation + 1, clientUser = NULL, connected = 0 WHERE name = ?",
-        [name.rawValue])
-      guard let chain = try Catalog.chain(of: name, in: transaction.database) else {
-        throw Complaint.noSuchVolume(name)
+    let chain = try await freeingSpace { () throws(RPCError) in
+      try await state.write { transaction in
+        try transaction.execute(
+          "UPDATE volume SET generation = generation + 1, clientUser = NULL, connected = 0 WHERE name = ?",
+          [name.rawValue])
+        guard let chain = try Catalog.chain(of: name, in: transaction.database) else {
+          throw Complaint.noSuchVolume(name)
+        }
+        return chain
       }
-      return chain
     }
     let ended = table.fence(name, below: chain.volume.generation)
     let status = try await blocking { () throws(RPCError) in
@@ -170,6 +172,7 @@ extension StorageService {
         self.table.remove(session)
       }
     }
-    for volume in table.openVolumes() { await closeLayers(of: volume) }
+    // Also those that somebody else is just closing: that must have ended before the state is closed.
+    for volume in table.usedVolumes() { await closeLayers(of: volume) }
   }
 }

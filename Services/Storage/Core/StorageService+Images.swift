@@ -47,6 +47,8 @@ extension StorageService {
       guard let old = chain.layers.first, chain.layers.count == 1 else {
         throw Complaint.internalError("volume \(name) has \(chain.layers.count) layers and no undo layer")
       }
+      // An image is never written again, so nobody would look for differences later.
+      if chain.volume.legsDiffer { _ = try await equalize(chain) }
       var new = old
       new.owner = .image(params.image)
       let planned = new

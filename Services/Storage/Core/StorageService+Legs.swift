@@ -5,6 +5,7 @@ import Primitives
 import RPC
 import ServiceAPI
 import StorageAPI
+import Synchronization
 
 /// The legs: how they stand, what is told of them, and making them equal.
 extension StorageService {
@@ -45,7 +46,8 @@ extension StorageService {
         await operations.run { self.legs.takeOut(status.leg) }
       }
       await tell(of: statuses)
-      if statuses.allSatisfy({ $0.state == .inStep }) { await compareLegs() }
+      // Not waited for: a leg may be lost while it lasts.
+      if statuses.allSatisfy({ $0.state == .inStep }) { Task { await compareLegs() } }
     }
   }
 
@@ -172,6 +174,8 @@ extension StorageService {
   /// Makes the legs equal where a crash may have left writes on one and not on the other. Reads come from the first
   /// leg meanwhile, so nobody sees a difference.
   private func compareLegs() async {
+    guard !isComparing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    defer { isComparing.store(false, ordering: .releasing) }
     let marked =
       (try? await state.read { database in
         try Catalog.volumes(in: database).filter(\.legsDiffer).map(\.name)
@@ -179,15 +183,7 @@ extension StorageService {
     for volume in marked {
       guard legs.inStep.count == 2, !Task.isCancelled else { return }
       do {
-        let chain = try await chain(of: volume)
-        var repaired: Int64 = 0
-        for layer in chain.ownLayers {
-          guard let copied = try await resyncs.run({ try self.store.equalize(layer) }) else { return }
-          repaired += copied
-        }
-        try await state.write { transaction in
-          try transaction.execute("UPDATE volume SET legsDiffer = 0 WHERE name = ?", [volume.rawValue])
-        }
+        guard let repaired = try await equalize(try await chain(of: volume)) else { return }
         publish(
           .info, .volumeInStep, volume.rawValue,
           "Both legs of volume \(volume) were compared after the storage service ended unexpectedly; they are equal.",
@@ -197,5 +193,23 @@ extension StorageService {
           "the legs of a volume could not be compared", metadata: ["volume": "\(volume)", "error": "\(error)"])
       }
     }
+  }
+
+  /// Makes the second leg of a volume equal to the first and notes it durably. Nil when there are no two legs.
+  func equalize(_ chain: Chain) async throws(RPCError) -> Int64? {
+    var repaired: Int64 = 0
+    for layer in chain.ownLayers {
+      let copied = try await blocking(on: resyncs) { () throws(RPCError) in
+        do throws(BlockError) { return try self.store.equalize(layer) } catch {
+          throw Self.complaint(about: error, while: "comparing the legs of volume \(chain.volume.name)")
+        }
+      }
+      guard let copied else { return nil }
+      repaired += copied
+    }
+    try await state.write { transaction in
+      try transaction.execute("UPDATE volume SET legsDiffer = 0 WHERE name = ?", [chain.volume.name.rawValue])
+    }
+    return repaired
   }
 }

@@ -8,9 +8,11 @@ extension StorageService {
   /// Removes the files of operations that did not end, notes which volumes' legs may differ, and takes the locks of
   /// volumes whose commit has to go on. Nothing is served before.
   func recover() async throws(RPCError) {
-    let loose = try await state.write { transaction -> [String] in
-      try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
-      return try Catalog.looseFiles(in: transaction.database)
+    let loose = try await freeingSpace { () throws(RPCError) in
+      try await state.write { transaction -> [String] in
+        try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
+        return try Catalog.looseFiles(in: transaction.database)
+      }
     }
     await removeLooseFiles(loose)
     await removeStrayFiles()

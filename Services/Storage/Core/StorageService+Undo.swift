@@ -85,7 +85,7 @@ extension StorageService {
     let status: VolumeStatus
     do throws(RPCError) {
       try step("commitUndo.copy")
-      let copied = try await blocking { () throws(RPCError) in try self.store.commit(chain) }
+      let copied = try await blocking(on: copies) { () throws(RPCError) in try self.store.commit(chain) }
       environment.logger.info(
         "undo layer was folded", metadata: ["volume": "\(commit.volume)", "bytes": "\(copied)"])
       status = try await replacingTop(by: planned, step: "commitUndo") { () throws(RPCError) in

@@ -21,9 +21,12 @@ public final class StorageService: Sendable {
   let locks = VolumeLocks()
   let table = VolumeTable()
   let operations = WorkerPool(name: "storage-op", limit: StorageLimits.operationThreads)
+  let copies = WorkerPool(name: "storage-copy", limit: StorageLimits.copyThreads)
   let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
   /// Whether the service ends: sessions are closed by us then, and their clients will come back to the next instance.
   let isStopping = Atomic(false)
+  /// Whether legs are being compared.
+  let isComparing = Atomic(false)
   /// Commits that an earlier instance began; the locks of their volumes are held.
   let unfinished = Mutex<[CommitRecord]>([])
   /// The server whose connections a fence closes.
@@ -55,9 +58,11 @@ public final class StorageService: Sendable {
     do { try environment.beforeStep(name) } catch { throw Complaint.internalError("stopped before \(name)") }
   }
 
-  /// Runs what blocks on the threads for operations.
-  func blocking<T: Sendable>(_ body: @escaping @Sendable () throws(RPCError) -> T) async throws(RPCError) -> T {
-    let result: Result<T, RPCError> = await operations.run {
+  /// Runs what blocks on the threads for operations, or on others.
+  func blocking<T: Sendable>(
+    on pool: WorkerPool? = nil, _ body: @escaping @Sendable () throws(RPCError) -> T
+  ) async throws(RPCError) -> T {
+    let result: Result<T, RPCError> = await (pool ?? operations).run {
       do throws(RPCError) { return .success(try body()) } catch { return .failure(error) }
     }
     return try result.get()

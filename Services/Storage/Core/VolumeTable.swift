@@ -70,6 +70,9 @@ final class VolumeTable: Sendable {
   /// Every session of every volume.
   func allSessions() -> [Session] { entries.withLock { $0.values.flatMap(\.sessions.values) } }
 
+  /// Every volume that was used since this instance began; their layers may be open, or being closed.
+  func usedVolumes() -> [VolumeName] { entries.withLock { Array($0.keys) } }
+
   /// The volumes whose layers are open.
   func openVolumes() -> [VolumeName] { entries.withLock { $0.filter { $0.value.stack != nil }.map(\.key) } }
 }
