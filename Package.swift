@@ -105,7 +105,7 @@ let services: [Target] = [
       + apis),
   library(
     "AlertBusCore", "Services/AlertBus/Core",
-    ["Primitives", "RPC", "ServiceAPI", "AlertAPI", "ControlState", log]),
+    ["Primitives", "RPC", "ServiceAPI", "AlertAPI", "ControlState", log, sqlite]),
   tool(
     "ftvs-alerts", "Services/AlertBus/Daemon",
     ["AlertBusCore", "DaemonKit", "ControlState", "Primitives", "RPC", "ServiceAPI", "AlertAPI", log]),

@@ -112,7 +112,9 @@ struct RandomWorld {
     let isQuiet = Bool.random(using: &generator)
     if !isQuiet { await state?.checkLegs() }
     // What was acknowledged after the copy was taken is not the crashed world's promise.
-    let world = try crashPoint.disarm() ?? fixture.crash()
+    var copied = crashPoint.disarm()
+    if copied == nil { copied = try await snapshot() }
+    guard let world = copied else { return }
     let isLater = world.root != fixture.root && acknowledged.count > before.count
     if isLater, let text = acknowledged.last {
       acknowledged = before
@@ -122,6 +124,15 @@ struct RandomWorld {
     state = nil
     fixture = world
     trace.append("crash")
+  }
+
+  /// A copy between two steps: on the state's thread nothing else happens meanwhile.
+  private func snapshot() async throws -> Fixture {
+    let fixture = fixture
+    guard let state else { return try fixture.crash() }
+    let copy = try await state.attempt { _ in try? fixture.crash() }
+    guard let copy else { throw WorldError("the legs could not be copied") }
+    return copy
   }
 
   mutating func close() async {
