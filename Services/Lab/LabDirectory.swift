@@ -130,6 +130,10 @@ struct LabDirectory: Sendable {
     }
   }
 
+  /// Silence of a module's agent that counts as failure, in milliseconds. Longer than a host's: a lab has no priority
+  /// over what else runs on its machine, and a busy one would fail its modules again and again.
+  private static let heartbeatBoundMilliseconds = 1000
+
   /// Writes where this lab is into its configuration; what else somebody wrote there stays.
   private static func writeConfiguration(_ lab: LabConfiguration) throws(LabError) {
     let paths = LabPaths(directory: lab.directory)
@@ -143,7 +147,8 @@ struct LabDirectory: Sendable {
       }
     }
     paths.apply(to: &configuration)
-    if let bound = lab.heartbeatBoundMilliseconds { configuration.heartbeatBoundMilliseconds = bound }
+    configuration.heartbeatBoundMilliseconds =
+      lab.heartbeatBoundMilliseconds ?? configuration.heartbeatBoundMilliseconds ?? heartbeatBoundMilliseconds
     let text: String
     do throws(RPCError) {
       text = JSON.indented(try WireCoder.encode(configuration))

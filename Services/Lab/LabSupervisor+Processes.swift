@@ -236,7 +236,7 @@ extension LabSupervisor {
   private func result(of unit: Unit, _ end: ProcessEnd) -> UnitResult {
     if let cause = unit.cause { return cause }
     switch end {
-    case .exited(0): return .success
+    case .exited(0): return unit.name.isDaemon && unit.state == .activating && !unit.isStopped ? .protocol : .success
     case .exited(143) where unit.isStopped, .signalled(SIGTERM) where unit.isStopped: return .success
     case .exited: return .exitCode
     case .signalled: return .signal

@@ -9,6 +9,8 @@ enum UnitState: String, Sendable {
 /// How a unit ended last, in systemd's words.
 enum UnitResult: String, Sendable {
   case success, signal, watchdog, condition, timeout
+  /// Ended by itself, without complaint, before it was ready.
+  case `protocol`
   case exitCode = "exit-code"
 }
 

@@ -20,7 +20,8 @@ struct LabCommand: AsyncParsableCommand {
       abstract: "Starts a lab; what was on its legs before is there again.")
     @OptionGroup var lab: LabOptions
     @Flag(help: "Stay, and log to the terminal; Ctrl-C ends the lab.") var foreground = false
-    @Option(help: "Silence of a module's agent after which the module counts as failed, in milliseconds.")
+    @Option(
+      help: "Silence of a module's agent after which the module counts as failed, in milliseconds; 1000 at first.")
     var heartbeatBound: Int?
 
     func validate() throws {

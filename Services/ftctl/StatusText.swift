@@ -119,7 +119,7 @@ struct StatusText {
   /// What to do, most urgent first.
   private var nextSteps: String {
     var steps: [String] = []
-    if case .success(let list) = overview.modules { steps += list.modules.compactMap(\.nextStep) }
+    if case .success(let list) = overview.modules { steps += Self.steps(list.modules) }
     for name in ServiceName.allCases {
       if case .success(let status)? = overview.services[name], status.role == .recovery {
         steps.append("ftctl service status \(name.rawValue): it needs a decision of an administrator")
@@ -140,6 +140,20 @@ struct StatusText {
     }
     guard !steps.isEmpty else { return style.paint("Nothing to do.", .green) }
     return (["\(style.paint("Next:", .bold))"] + steps.map { "  \($0)" }).joined(separator: "\n")
+  }
+
+  /// What modules ask for; those that ask for the same thing share a line.
+  private static func steps(_ modules: [ModuleStatus]) -> [String] {
+    var steps: [(text: String, modules: [String])] = []
+    for module in modules {
+      guard module.state != .online, let text = module.nextStep else { continue }
+      if let index = steps.firstIndex(where: { $0.text == text }) {
+        steps[index].modules.append(module.module.rawValue)
+      } else {
+        steps.append((text, [module.module.rawValue]))
+      }
+    }
+    return steps.map { "\($0.modules.joined(separator: ", ")): \($0.text)" }
   }
 
   private func section<T>(

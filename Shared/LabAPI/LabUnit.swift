@@ -8,7 +8,7 @@ public struct LabUnit: WireObject, Equatable {
   public var activeState: String
   /// Its main process.
   public var processID: Int?
-  /// How it ended: success, exit-code, signal, watchdog, timeout or condition.
+  /// How it ended: success, exit-code, signal, watchdog, timeout, protocol or condition.
   public var result: String
   /// What it last reported about itself.
   public var status: String?
@@ -22,7 +22,7 @@ public struct LabUnit: WireObject, Equatable {
     case .unit: Field(\.unit, "Its name, as systemd would have it.")
     case .activeState: Field(\.activeState, "inactive, activating, active, deactivating or failed.")
     case .processID: Field(\.processID, "Its main process.")
-    case .result: Field(\.result, "How it ended: success, exit-code, signal, watchdog, timeout or condition.")
+    case .result: Field(\.result, "How it ended: success, exit-code, signal, watchdog, timeout, protocol or condition.")
     case .status: Field(\.status, "What it last reported about itself.")
     }
   }

@@ -98,7 +98,7 @@ struct StatusTextTests {
           12  2026-11-18 11:05:12  critical  open   cpu1     cpu1 failed: its agent fell silent.
 
     Next:
-      ftctl module online cpu1: brings it back into service
+      cpu1: ftctl module online cpu1: brings it back into service
       ftctl vm start batch: it ended by itself: out of memory
       ftctl alert ack --through 12: when you have seen the open alerts
     """
