@@ -176,9 +176,12 @@ struct ServingService: Service {
           return .ended("a task of the service")
         }
       }
-      group.addTask {
-        await legs.follow(control)
-        return .ended("the watch over the legs")
+      // A service that keeps more than its state on the legs tells of them itself, with what that means.
+      if description.resyncData == nil {
+        group.addTask {
+          await legs.follow(control)
+          return .ended("the watch over the legs")
+        }
       }
       group.addTask {
         await alerts.send(to: bus)
