@@ -8,7 +8,7 @@ for module in cpu0 cpu1; do
     printf '[Slice]\nAllowedCPUs=%s\nMemoryMax=1G\nTasksMax=2000\n' "${module#cpu}" \
         >"/etc/systemd/system/ftvs-$module.slice.d/limits.conf"
 done
-FTVS_SLOW=10 "$top/deploy/quickstart" --systemd --keep --binaries "$1" --directory /var/tmp/quickstart
+FTVS_SLOW=10 "$top/deploy/quickstart" --systemd --keep --binaries "$1" --guest "$2" --directory /var/tmp/quickstart
 for module in cpu0 cpu1; do
     slice=/sys/fs/cgroup/ftvs.slice/ftvs-$module.slice
     [ "$(cat "$slice/cpuset.cpus.effective")" = "${module#cpu}" ] || { echo "$module is not pinned"; exit 1; }
