@@ -8,7 +8,7 @@ final class ThreadGroup: @unchecked Sendable {
 
   func start(_ body: @escaping @Sendable () -> Void) {
     monitor.locked { running += 1 }
-    let started = Thread.start(name: "test") { [self] in
+    let started = IOThread.start(name: "test") { [self] in
       body()
       monitor.lock()
       running -= 1

@@ -69,7 +69,7 @@ final class ThreadGroup: @unchecked Sendable {
 
   func start(_ body: @escaping @Sendable () -> Void) {
     enter()
-    let started = Thread.start(name: "test") { [self] in
+    let started = IOThread.start(name: "test") { [self] in
       body()
       leave()
     }

@@ -32,7 +32,7 @@ public final class WorkerPool: @unchecked Sendable {
       threads += 1
       return true
     }
-    if startsThread, !Thread.start(name: name, { [self] in work() }) {
+    if startsThread, !IOThread.start(name: name, { [self] in work() }) {
       let orphaned = monitor.locked { () -> Bool in
         threads -= 1
         return threads == 0
@@ -69,7 +69,7 @@ public final class WorkerPool: @unchecked Sendable {
 }
 
 /// Threads of the operating system.
-public enum Thread {
+public enum IOThread {
   private final class Body {
     let name: String
     let run: @Sendable () -> Void

@@ -51,7 +51,7 @@ public final class NBDServer: @unchecked Sendable {
     }
     guard begins else { return false }
     _ = fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK)
-    let started = Thread.start(name: "ftvs-nbd") { [self] in accept() }
+    let started = IOThread.start(name: "ftvs-nbd") { [self] in accept() }
     if !started { monitor.locked { isAccepting = false } }
     return started
   }
@@ -85,7 +85,7 @@ public final class NBDServer: @unchecked Sendable {
   /// The same for asynchronous callers: waits on a thread of its own.
   public func closeSessionsAsync(of exportName: String) async {
     await withCheckedContinuation { continuation in
-      let started = Thread.start(name: "ftvs-nbd-fence") { [self] in
+      let started = IOThread.start(name: "ftvs-nbd-fence") { [self] in
         closeSessions(of: exportName)
         continuation.resume()
       }
@@ -114,7 +114,7 @@ public final class NBDServer: @unchecked Sendable {
     stopAccepting()
     let all = monitor.locked { Array(connections.values) }
     for connection in all { connection.stopReceiving() }
-    let late = Thread.start(name: "ftvs-nbd-stop") { [limits] in
+    let late = IOThread.start(name: "ftvs-nbd-stop") { [limits] in
       sleep(UInt32(clamping: limits.stopSeconds))
       for connection in all { connection.shutDown(fencing: false) }
     }
@@ -167,7 +167,7 @@ public final class NBDServer: @unchecked Sendable {
       logger.warning("an NBD connection too many was closed", metadata: ["limit": "\(limits.connections)"])
       return connection.close()
     }
-    if !Thread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
+    if !IOThread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
   }
 
   // MARK: Serving
