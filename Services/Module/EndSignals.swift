@@ -2,12 +2,11 @@ import Dispatch
 import Glibc
 import Systemd
 
-/// Ends the process in good order when it is told to. There is nothing to finish: the supervisor learns of the end from
-/// the connection, and that it was wanted from the unit manager.
+/// Ends the process in good order when it is told to: the supervisor hears that it was wanted.
 final class EndSignals {
   private let sources: [any DispatchSourceSignal]
 
-  init(notifier: Notifier) {
+  init(notifier: Notifier, agent: ModuleAgent) {
     // Nothing is read again at a reload.
     signal(SIGHUP, SIG_IGN)
     sources = [SIGTERM, SIGINT].map { number in
@@ -15,7 +14,10 @@ final class EndSignals {
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
       source.setEventHandler {
         notifier.send(.stopping)
-        exit(EXIT_SUCCESS)
+        Task {
+          await agent.sayLast()
+          exit(EXIT_SUCCESS)
+        }
       }
       source.resume()
       return source

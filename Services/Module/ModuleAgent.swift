@@ -23,6 +23,8 @@ struct ModuleAgent {
   static let firstPause = Duration.milliseconds(1)
   static let lastPause = Duration.milliseconds(20)
   static let refusedPause = Duration.milliseconds(500)
+  /// How long the last beat may take.
+  static let lastWords = Duration.milliseconds(500)
 
   /// Attaches and beats, for ever.
   func run() async {
@@ -30,6 +32,13 @@ struct ModuleAgent {
       group.addTask { await self.watch() }
       group.addTask { await self.attachAgain() }
     }
+  }
+
+  /// Says that this agent was told to end, where somebody listens.
+  func sayLast() async {
+    guard let client = pulse.client else { return }
+    let last = SendHeartbeat.Params(module: module, incarnation: incarnation, sequence: .max, isLast: true)
+    _ = try? await client.call(SendHeartbeat.self, last, timeout: Self.lastWords)
   }
 
   private func attachAgain() async {
@@ -55,6 +64,7 @@ struct ModuleAgent {
   private func attach() async throws {
     let client = try await RPCClient.connect(path: socket)
     defer { client.close() }
+    pulse.client = client
     let instructions = try await client.subscribe(
       AttachModuleAgent.self,
       AttachModuleAgent.Params(module: module, incarnation: incarnation, processID: Int(getpid())))
@@ -118,6 +128,7 @@ final class Pulse: Sendable {
     var last: ContinuousClock.Instant?
     var interval = Duration.zero
     var wasAttached = false
+    var client: RPCClient?
   }
   private let state = Mutex(State())
 
@@ -134,7 +145,14 @@ final class Pulse: Sendable {
     state.withLock {
       $0.last = nil
       $0.wasAttached = false
+      $0.client = nil
     }
+  }
+
+  /// The connection, while there is one.
+  var client: RPCClient? {
+    get { state.withLock { $0.client } }
+    set { state.withLock { $0.client = newValue } }
   }
 
   /// Whether the connection that just ended had been of use.

@@ -16,9 +16,11 @@ public enum SendHeartbeat: RPCMethod {
     public var incarnation: GenerationID
     /// Grows by one with each.
     public var sequence: Int64
+    /// True with the last beat of an agent that was told to end: that its connection ends then is no failure.
+    public var isLast: Bool?
 
     public enum CodingKeys: CodingKey, CaseIterable {
-      case module, incarnation, sequence
+      case module, incarnation, sequence, isLast
     }
 
     public static func field(_ key: CodingKeys) -> Field<Params> {
@@ -26,13 +28,16 @@ public enum SendHeartbeat: RPCMethod {
       case .module: Field(\.module, "The module.")
       case .incarnation: Field(\.incarnation, "The agent's.")
       case .sequence: Field(\.sequence, "Grows by one with each.")
+      case .isLast:
+        Field(\.isLast, "True with the last beat of an agent that was told to end: its end is then no failure.")
       }
     }
 
-    public init(module: ModuleID, incarnation: GenerationID, sequence: Int64) {
+    public init(module: ModuleID, incarnation: GenerationID, sequence: Int64, isLast: Bool? = nil) {
       self.module = module
       self.incarnation = incarnation
       self.sequence = sequence
+      self.isLast = isLast
     }
   }
 

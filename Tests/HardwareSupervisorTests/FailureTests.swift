@@ -131,7 +131,7 @@ import Testing
   @Test func anAgentStoppedInGoodOrderIsNoFailure() async throws {
     let host = try SimulatedHost()
     try await host.becomesDuplex()
-    host.units.state.withLock { $0.units["ftvs-module@cpu1.service"] = FakeUnits.Unit() }
+    await host.endAgent(.cpu1)
     try await host.pass(milliseconds: 500)
     host.units.state.withLock { $0.units["ftvs-module@cpu1.service"]?.isWanted = true }
     try await host.pass(milliseconds: 500)

@@ -161,7 +161,8 @@ final class SimulatedHost {
     let surroundings = Surroundings(
       module: next, boot: boot, clock: view, alerts: InstanceAlerts(log: alerts, life: life), legs: legs,
       leases: FakeLeases(process: process),
-      marks: InstanceMarks(marks: FileShotMarks { "\(directory)/shot/\($0.rawValue)" }, life: life))
+      marks: InstanceMarks(marks: FileShotMarks { "\(directory)/shot/\($0.rawValue)" }, life: life),
+      processExists: { process in units.state.withLock { $0.units.values.contains { $0.process == process } } })
     let manager = InstanceUnits(
       units: units, life: life,
       willKill: { slice in
@@ -227,6 +228,15 @@ final class SimulatedHost {
     var digits = String(process, radix: 16)
     digits = String(repeating: "0", count: 32 - digits.count) + digits
     return GenerationID(rawValue: digits) ?? .random()
+  }
+
+  /// An agent is told to end, and says so.
+  func endAgent(_ module: ModuleID) async {
+    guard let attached = agents[module] else { return }
+    await supervisor?.heartbeat(
+      SendHeartbeat.Params(
+        module: module, incarnation: Self.incarnation(attached.process), sequence: .max, isLast: true))
+    units.state.withLock { $0.units["ftvs-module@\(module).service"] = FakeUnits.Unit() }
   }
 
   // MARK: Faults and facts

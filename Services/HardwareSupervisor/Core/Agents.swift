@@ -8,6 +8,7 @@ struct Agent {
   /// Tells apart connections of the same agent.
   var attachment: Int
   var incarnation: GenerationID
+  var process: Int32?
   var isAttached: Bool
   /// When it was last heard, in nanoseconds of the monotonic clock.
   var lastBeat: Int64
@@ -55,21 +56,23 @@ extension HardwareSupervisor {
     continuation.yield(AgentInstruction(heartbeatIntervalMilliseconds: limits.heartbeatIntervalMilliseconds))
     let previous = agents[module]
     agents[module] = Agent(
-      attachment: attachment, incarnation: params.incarnation, isAttached: true, lastBeat: now,
-      instructions: continuation)
+      attachment: attachment, incarnation: params.incarnation, process: Int32(exactly: params.processID),
+      isAttached: true, lastBeat: now, instructions: continuation)
     previous?.instructions.finish()
     continuation.onTermination = { _ in Task { await self.detach(module, attachment) } }
     // Even where the record does not change, the other module's fate may have waited for this one.
-    spawn { await self.welcome(module, params.incarnation) }
+    spawn { await self.welcome(module, params.incarnation, Int32(exactly: params.processID)) }
     return stream
   }
 
   /// Compares an agent that attached with the one that was in service.
-  private func welcome(_ module: ModuleID, _ incarnation: GenerationID) async {
+  private func welcome(_ module: ModuleID, _ incarnation: GenerationID, _ process: Int32?) async {
     if let record = records[module], record.state == .online, agents[module]?.incarnation == incarnation {
       if record.incarnation == nil {
         _ = try? await commit { draft throws(RPCError) in
-          if draft.records[module]?.state == .online { draft.records[module]?.incarnation = incarnation }
+          guard draft.records[module]?.state == .online else { return }
+          draft.records[module]?.incarnation = incarnation
+          draft.records[module]?.agentProcess = process
         }
       } else if record.incarnation != incarnation {
         suspect(module, .newIncarnation)
@@ -79,30 +82,24 @@ extension HardwareSupervisor {
   }
 
   /// Notes a beat; one of an agent that is not attached says nothing.
-  public func heartbeat(_ params: SendHeartbeat.Params) {
-    guard let agent = agents[params.module], agent.isAttached, agent.incarnation == params.incarnation else { return }
-    agents[params.module]?.lastBeat = now
-    agents[params.module]?.beats += 1
+  public func heartbeat(_ params: SendHeartbeat.Params) async {
+    let module = params.module
+    guard let agent = agents[module], agent.isAttached, agent.incarnation == params.incarnation else { return }
+    agents[module]?.lastBeat = now
+    agents[module]?.beats += 1
+    guard params.isLast == true else { return }
+    // Whoever stops it may start it again: the next agent is another one, and no failure.
+    agents[module]?.absentUntil = now + limits.orderlyAbsence
+    _ = try? await commit { draft throws(RPCError) in draft.records[module]?.incarnation = nil }
   }
 
-  /// The agent's connection ended.
+  /// The agent's connection ended: a failure, unless it had said that it would.
   func detach(_ module: ModuleID, _ attachment: Int) {
     guard !isStopped, agents[module]?.attachment == attachment else { return }
     agents[module]?.isAttached = false
-    spawn { await self.examineEnd(module, attachment) }
-  }
-
-  /// An agent that was asked to end is no failure; any other end is.
-  private func examineEnd(_ module: ModuleID, _ attachment: Int) async {
-    guard let record = records[module], ModuleTransitions.isUp(record.state) else { return }
-    let status = try? await units.status(UnitNames.agent(module))
-    guard agents[module]?.attachment == attachment else { return }
-    guard status?.isOrderlyEnd == true else {
-      suspect(module, .agentGone)
-      return await decide()
-    }
-    agents[module]?.absentUntil = now + limits.orderlyAbsence
-    _ = try? await commit { draft throws(RPCError) in draft.records[module]?.incarnation = nil }
+    guard agents[module]?.absentUntil == nil else { return }
+    suspect(module, .agentGone)
+    spawn { await self.decide() }
   }
 
   // MARK: Watching
@@ -156,9 +153,14 @@ extension HardwareSupervisor {
 
   /// An agent that has not attached since this instance took over: judged at once when its unit does not run.
   private func examineUnattached(_ module: ModuleID) async {
-    guard now < graceUntil else { return suspect(module, .agentGone) }
+    guard now < graceUntil, isAgentProcessThere(module) else { return suspect(module, .agentGone) }
     guard let status = try? await units.status(UnitNames.agent(module)), agents[module] == nil else { return }
     if status.activeState != .active { suspect(module, .agentNotRunning) }
+  }
+
+  /// Whether the process is there that was the agent when the module was last in service.
+  func isAgentProcessThere(_ module: ModuleID) -> Bool {
+    records[module]?.agentProcess.map { around.processExists($0) } ?? true
   }
 
   func suspect(_ module: ModuleID, _ cause: FailureCause) {

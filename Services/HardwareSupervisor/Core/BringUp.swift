@@ -48,7 +48,7 @@ extension HardwareSupervisor {
       case .initializing: draft.follow(module, .unitsRunning, reason: reason)
       case .diagnostics: draft.follow(module, .tested, reason: reason)
       case .diagnosticsPassed: draft.follow(module, .joining, reason: reason)
-      case .syncing: draft.enterService(module, incarnation: agents[module]?.incarnation)
+      case .syncing: draft.enterService(module, agents[module])
       default:
         if !draft.follow(module, .returning, reason: reason) { draft.records[module]?.task = .none }
       }
@@ -80,7 +80,13 @@ extension HardwareSupervisor {
 
   private func launch(_ unit: String) async {
     var problem: String?
-    do { _ = try await units.start(unit) } catch { problem = "\(error)" }
+    do {
+      _ = try await units.start(unit)
+    } catch .startFailed(_, let result) {
+      problem = "\(unit) ended instead of becoming ready (\(result))."
+    } catch {
+      problem = "\(error)"
+    }
     launches[unit]?.isRunning = false
     launches[unit]?.problem = problem
   }
@@ -102,7 +108,8 @@ extension HardwareSupervisor {
       guard !wasTold else { return true }
       PendingAlert(
         severity: .critical, kind: "moduleReturnFailed", subject: name,
-        message: "\(name) does not come into service: \(problem) It is the last one, so that it is tried on. \(advice)",
+        message:
+          "\(name) does not come into service: \(problem) No other can carry on, so that it is tried further. \(advice)",
         data: data
       ).publish(around.alerts)
       return true
@@ -150,7 +157,7 @@ extension HardwareSupervisor {
       let views = await views(of: module)
       guard isCurrent(module, revision) else { return }
       if views.allSatisfy({ $0.status?.state == .inStep }) {
-        _ = await step(module, revision) { draft in draft.enterService(module, incarnation: nil) }
+        _ = await step(module, revision) { draft in draft.enterService(module, nil) }
         return
       }
       progress[module] = Self.words(views)
@@ -194,10 +201,11 @@ extension HardwareSupervisor {
 
 extension Draft {
   /// The module is in service.
-  mutating func enterService(_ module: ModuleID, incarnation: GenerationID?) {
+  mutating func enterService(_ module: ModuleID, _ agent: Agent?) {
     let outage = outage(module)
     guard follow(module, .inStep, task: ModuleTask.none) else { return }
-    records[module]?.incarnation = incarnation
+    records[module]?.incarnation = agent?.incarnation
+    records[module]?.agentProcess = agent?.process
     records[module]?.stays = false
     var data: [String: JSONValue] = ["failures": .integer(Int64(records[module]?.failures ?? 0))]
     if let outage { data["outOfServiceMilliseconds"] = .integer(outage) }

@@ -88,7 +88,9 @@ extension Draft {
           + "It stays out of service until 'ftctl module online \(module.rawValue)'.",
         ["cause": "injected", "injected": true])
     case .remove:
-      prepare(module, task: .isolate, stays: true, isForced: false)
+      // What an operator took out is isolated already; what failed by itself may not be.
+      let isIsolated = record.task == .none && record.stays
+      prepare(module, task: isIsolated ? .none : .isolate, stays: true, isForced: false)
       alert(.info, "moduleRemoved", module, "\(module.rawValue) was taken from its slot.")
     case .insert:
       alert(

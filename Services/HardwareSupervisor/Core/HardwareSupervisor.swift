@@ -89,6 +89,10 @@ public actor HardwareSupervisor {
         draft.reconcile(module, isMarked: marked.contains(module))
       }
     }
+    // An agent whose process is gone will not attach again: nothing is waited for.
+    for module in ModuleID.all(of: .cpu) where records[module]?.state == .online && !isAgentProcessThere(module) {
+      suspect(module, .agentNotRunning)
+    }
     for module in ModuleID.allCases { kick(module) }
   }
 

@@ -24,6 +24,8 @@ public struct ModuleRecord: Sendable, Equatable {
   public var failures: Int
   /// The agent that beat when the module came online; nil when the next may be another without a failure.
   public var incarnation: GenerationID?
+  /// That agent's process.
+  public var agentProcess: Int32?
   public var task: ModuleTask
   /// After isolation: stay out of service until an operator brings it back.
   public var stays: Bool

@@ -20,7 +20,7 @@ public struct ModuleStore: Sendable {
     """
     CREATE TABLE module (
       name TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT, sinceMilliseconds INTEGER NOT NULL,
-      failures INTEGER NOT NULL, incarnation TEXT, task TEXT NOT NULL, stays INTEGER NOT NULL,
+      failures INTEGER NOT NULL, incarnation TEXT, agentProcess INTEGER, task TEXT NOT NULL, stays INTEGER NOT NULL,
       isForced INTEGER NOT NULL, outSinceMilliseconds INTEGER
     ) STRICT
     """,
@@ -46,10 +46,10 @@ public struct ModuleStore: Sendable {
     try await state.write { transaction in
       for record in records {
         try transaction.execute(
-          "INSERT OR REPLACE INTO module VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT OR REPLACE INTO module VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           [
             record.module.rawValue, record.state.rawValue, record.reason, record.sinceMilliseconds, record.failures,
-            record.incarnation?.rawValue, record.task.rawValue, record.stays, record.isForced,
+            record.incarnation?.rawValue, record.agentProcess, record.task.rawValue, record.stays, record.isForced,
             record.outSinceMilliseconds,
           ])
       }
@@ -67,6 +67,7 @@ public struct ModuleStore: Sendable {
     record.reason = row["reason"]
     record.failures = row["failures"] ?? 0
     record.incarnation = (row["incarnation"] as String?).flatMap(GenerationID.init(rawValue:))
+    record.agentProcess = row["agentProcess"]
     record.stays = row["stays"] ?? false
     record.isForced = row["isForced"] ?? false
     record.outSinceMilliseconds = row["outSinceMilliseconds"]

@@ -42,10 +42,13 @@ public struct Surroundings: Sendable {
   public var legs: any LegProbe
   public var leases: any LeaseReader
   public var marks: any ShotMarks
+  /// Whether a process of this host exists.
+  public var processExists: @Sendable (Int32) -> Bool
 
   public init(
     module: ModuleID, boot: String, clock: any HostClock, alerts: any AlertSink, legs: any LegProbe,
-    leases: any LeaseReader, marks: any ShotMarks
+    leases: any LeaseReader, marks: any ShotMarks,
+    processExists: @escaping @Sendable (Int32) -> Bool
   ) {
     self.module = module
     self.boot = boot
@@ -54,6 +57,7 @@ public struct Surroundings: Sendable {
     self.legs = legs
     self.leases = leases
     self.marks = marks
+    self.processExists = processExists
   }
 }
 

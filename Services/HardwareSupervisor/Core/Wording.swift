@@ -42,12 +42,10 @@ func nextStep(_ record: ModuleRecord) -> String? {
   }
 }
 
-/// What to type for a module in service, given its partner.
+/// What an operator can do now, given the partner: with both in service there is nothing to do.
 func nextStep(_ record: ModuleRecord, partner: ModuleRecord?) -> String? {
   guard record.state == .online else { return nextStep(record) }
-  guard let partner, partner.state != .online else {
-    return "Take it out for repair with 'ftctl module offline \(record.module.rawValue)'."
-  }
+  guard let partner, partner.state != .online else { return nil }
   let hint = nextStep(partner).map { " \($0)" } ?? ""
   return "Leave it: its partner \(partner.module.rawValue) is \(partner.state.words).\(hint)"
 }

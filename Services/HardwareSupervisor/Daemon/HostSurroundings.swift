@@ -64,3 +64,6 @@ private func line(_ path: String) -> String {
   let bytes = buffer.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }
   return String(decoding: bytes, as: UTF8.self)
 }
+
+/// Whether a process exists, whoever's it is.
+func processExists(_ process: Int32) -> Bool { process > 0 && (kill(process, 0) == 0 || errno != ESRCH) }

@@ -11,7 +11,8 @@ await Daemon.main(DaemonDescription(service: .hardware, migrations: ModuleStore.
     around: Surroundings(
       module: activation.module, boot: hostStart(), clock: SystemHostClock(),
       alerts: PublishedAlerts(publisher: activation.alerts), legs: ServiceLegs(host: activation.host),
-      leases: LeaseFiles(paths: paths), marks: FileShotMarks { paths.shotMark($0) }),
+      leases: LeaseFiles(paths: paths), marks: FileShotMarks { paths.shotMark($0) },
+      processExists: processExists),
     units: try await makeUnitManager(activation.configuration), state: activation.state, logger: activation.logger)
   try await supervisor.start()
   return ActiveService(
