@@ -137,7 +137,8 @@ let testTargets: [Target] = [
   tests(
     "VMMonitorTests",
     [
-      "VMMonitorCore", "DomainXML", "ControlState", "UnitManager", "HostConfiguration", "RPC", "Primitives", log, sqlite,
+      "VMMonitorCore", "DomainXML", "ControlState", "UnitManager", "HostConfiguration", "RPC", "Primitives",
+      "ftvs-guest", log,
     ] + apis),
   tests("BlockLayersTests", ["BlockLayers", "Primitives"]),
   tests("VHDTests", ["VHD", "BlockLayers", "Primitives"]),

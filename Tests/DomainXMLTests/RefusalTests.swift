@@ -142,12 +142,11 @@ struct Refusal: Sendable, CustomTestStringConvertible {
 
   @Test func everyChangedByteIsReadOrRefusedAndNeverTraps() {
     let bytes = Array(Samples.whole.utf8)
+    let replacements: [UInt8] = [0x00, 0x22, 0x26, 0x3C, 0x3E, 0x39, 0xFF]
     for index in bytes.indices {
-      for replacement in [0x00, 0x22, 0x26, 0x3C, 0x3E, 0x39, 0xFF] as [UInt8] {
-        var changed = bytes
-        changed[index] = replacement
-        _ = try? Domain(xml: String(decoding: changed, as: UTF8.self))
-      }
+      var changed = bytes
+      changed[index] = replacements[index % replacements.count]
+      _ = try? Domain(xml: String(decoding: changed, as: UTF8.self))
     }
   }
 }

@@ -17,6 +17,7 @@ import VMAPI
   @Test func aDefinitionIsAFileOnBothLegs() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()
+    for await legs in monitor.state.legChanges() where legs.allSatisfy({ $0.state == .inStep }) { break }
     try await monitor.define(Bench.definition())
     for leg in ["io0", "io1"] {
       let file = try String(contentsOfFile: "\(bench.directory)/\(leg)/vm/machines/a/domain.xml", encoding: .utf8)

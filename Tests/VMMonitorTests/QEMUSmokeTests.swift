@@ -9,6 +9,9 @@ import Testing
 /// The engine with a real QEMU and no guest but the firmware.
 @Suite(.timeLimit(.minutes(1))) struct QEMUSmokeTests {
   static let program = "/usr/bin/qemu-system-x86_64"
+  /// Built beside the tests.
+  static let launcher = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    .appendingPathComponent("ftvs-guest")
   static let isInstalled = FileManager.default.isExecutableFile(atPath: program)
 
   @Test(.enabled(if: isInstalled, "install qemu-system-x86"), arguments: ["q35", "pc"])
@@ -27,13 +30,9 @@ import Testing
     try await engine.prepare(
       GuestPlan(
         domain: domain, uuid: "6f1c9c1e-7c1f-4f8a-9c53-2f7d1c2f9a10", slot: 0, module: .cpu0, disks: []))
-    let file = GuestFiles(HostPaths(configuration), slot: 0, module: .cpu0)
-    let words = try Data(contentsOf: URL(fileURLWithPath: file.arguments)).split(separator: 0).map {
-      String(decoding: $0, as: UTF8.self)
-    }
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: words[1])
-    process.arguments = Array(words.dropFirst(2))
+    process.executableURL = Self.launcher
+    process.arguments = [GuestFiles(HostPaths(configuration), slot: 0, module: .cpu0).arguments]
     try process.run()
     defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
@@ -57,5 +56,33 @@ import Testing
     #expect(last == .ended("host-signal"))
     process.waitUntilExit()
     #expect(await engine.endedInOrder(slot: 0, module: .cpu0))
+  }
+
+  @Test func theLauncherRefusesAFileThatOthersCanWrite() throws {
+    let bench = try Bench()
+    let path = "\(bench.directory)/args"
+    try Data("ftvs-guest-1\0/bin/true\0".utf8).write(to: URL(fileURLWithPath: path))
+    #expect(chmod(path, 0o666) == 0)
+    #expect(try status(path) == 78)
+    #expect(chmod(path, 0o644) == 0)
+    #expect(try status(path) == 0)
+  }
+
+  @Test(arguments: ["", "ftvs-guest-1\0/bin/true", "ftvs-guest-2\0/bin/true\0", "ftvs-guest-1\0true\0"])
+  func theLauncherRefusesAFileThatIsNotOurs(contents: String) throws {
+    let bench = try Bench()
+    let path = "\(bench.directory)/args"
+    try Data(contents.utf8).write(to: URL(fileURLWithPath: path))
+    #expect(try status(path) == 78)
+  }
+
+  private func status(_ path: String) throws -> Int32 {
+    let process = Process()
+    process.executableURL = Self.launcher
+    process.arguments = [path]
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    return process.terminationStatus
   }
 }

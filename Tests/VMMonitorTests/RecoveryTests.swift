@@ -18,7 +18,7 @@ import VMAPI
     let bench = try Bench()
     let monitor = try await running(bench)
     bench.host.lose(.cpu0)
-    try await monitor.until { $0.state == .running && $0.failovers == 1 }
+    try await monitor.until { $0.state == .running && $0.failovers == 1 && $0.processID != nil }
     #expect(bench.host.running == [cpu1])
     #expect(bench.host.violations.isEmpty)
     let recovery = try #require(try await monitor.show().lastRecovery)

@@ -51,6 +51,13 @@ let words = bytes.dropLast().split(separator: 0, omittingEmptySubsequences: fals
 guard words.first == header else { stop("\(path) does not begin with '\(header)'; it is of another version") }
 guard words.count >= 2, words[1].hasPrefix("/") else { stop("\(path) does not name a program by its absolute path") }
 let program = words[1]
+
+// Whoever started this may have blocked or ignored signals; the guest's process must end when it is told to.
+var none = sigset_t()
+sigemptyset(&none)
+sigprocmask(SIG_SETMASK, &none, nil)
+for number in [SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGCHLD] { signal(number, SIG_DFL) }
+
 var arguments: [UnsafeMutablePointer<CChar>?] = words.dropFirst().map { strdup($0) }
 arguments.append(nil)
 execv(program, arguments)

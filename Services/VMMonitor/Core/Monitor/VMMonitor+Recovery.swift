@@ -100,7 +100,6 @@ extension VMMonitor {
       $0.fromModule = nil
       $0.lastRecovery = recovery
     }
-    await noteProcess(name)
     alert(
       .warning, "vmFailedOver", name,
       "'\(name)' runs again, on \(module), after \(recovery.cause).",
@@ -112,6 +111,7 @@ extension VMMonitor {
         "startMilliseconds": .number(recovery.startMilliseconds),
         "failedMilliseconds": .integer(recovery.failedMilliseconds),
       ])
+    await noteProcess(name)
   }
 
   /// An attempt failed: the reason is shown, and another follows.
@@ -180,8 +180,8 @@ extension VMMonitor {
         $0.phase = .running
         $0.reason = nil
       }
-      await noteProcess(name)
       alert(.info, "vmStarted", name, "'\(name)' runs on \(module).", ["module": .string(module.rawValue)])
+      await noteProcess(name)
     } catch {
       forgetProcess(name)
       guard machines[name]?.isUnwanted != true else { return }

@@ -148,8 +148,8 @@ extension VMMonitor {
       await undoStart(name, error)
       throw error
     }
-    await noteProcess(name)
     alert(.info, "vmStarted", name, "'\(name)' runs on \(module).", ["module": .string(module.rawValue)])
+    await noteProcess(name)
     return try self.machine(name).summary
   }
 

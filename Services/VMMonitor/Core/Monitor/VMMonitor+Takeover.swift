@@ -217,7 +217,10 @@ extension VMMonitor {
     // The state was closed: the service ends.
   }
 
-  private var definitions: [VMName: String] { machines.mapValues(\.record.definition) }
+  /// What the files are to be, with what is being written now.
+  private var definitions: [VMName: String] {
+    machines.mapValues(\.record).merging(reservations) { $1 }.mapValues(\.definition)
+  }
 
   private func giveLifeSigns() async throws {
     try await Task.sleep(for: timing.lifeSign)

@@ -6,8 +6,11 @@ struct BlockingQueue: Sendable {
 
   init(_ label: String) { queue = DispatchQueue(label: label) }
 
-  /// Runs the body there and waits without blocking the caller's thread.
-  func run<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+  /// Runs the body there and waits without blocking the caller's thread. Called from an actor, bodies run in the order
+  /// of the calls.
+  func run<T: Sendable>(
+    isolation: isolated (any Actor)? = #isolation, _ body: @escaping @Sendable () -> T
+  ) async -> T {
     await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: body()) } }
   }
 

@@ -6,7 +6,8 @@ import Primitives
 /// The definitions as files for people, backups and other tools: `LEG/vm/machines/NAME/domain.xml` on each leg.
 ///
 /// The control state holds the same text in the transaction that defines a virtual machine, so a definition is never
-/// half there; the files follow it, also on a leg that comes back.
+/// half there; the files follow it, also on a leg that comes back. Called by one actor, files change in the order of its
+/// calls.
 struct DefinitionFiles: Sendable {
   let paths: HostPaths
   let logger: Logger
@@ -22,7 +23,9 @@ struct DefinitionFiles: Sendable {
   private func machines(on leg: LegID) -> String { "\(paths.state(.vm, on: leg))/machines" }
 
   /// Writes a definition durably to some legs.
-  func write(_ name: VMName, _ definition: String, to legs: [LegID]) async {
+  func write(
+    _ name: VMName, _ definition: String, to legs: [LegID], isolation: isolated (any Actor)? = #isolation
+  ) async {
     await queue.run {
       for leg in legs { write(name, definition, to: leg) }
     }
@@ -44,7 +47,7 @@ struct DefinitionFiles: Sendable {
   }
 
   /// Removes a definition from some legs.
-  func remove(_ name: VMName, from legs: [LegID]) async {
+  func remove(_ name: VMName, from legs: [LegID], isolation: isolated (any Actor)? = #isolation) async {
     await queue.run {
       for leg in legs { Self.remove(name.rawValue, in: machines(on: leg)) }
     }
@@ -58,7 +61,9 @@ struct DefinitionFiles: Sendable {
   }
 
   /// Makes the files of a leg what the records say.
-  func reconcile(_ definitions: [VMName: String], on leg: LegID) async {
+  func reconcile(
+    _ definitions: [VMName: String], on leg: LegID, isolation: isolated (any Actor)? = #isolation
+  ) async {
     await queue.run {
       for (name, definition) in definitions { write(name, definition, to: leg) }
       for name in FileSystem.names(in: machines(on: leg)) {
