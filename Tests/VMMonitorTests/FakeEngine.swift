@@ -19,6 +19,11 @@ struct FakeEngine: VMEngine {
     await life.enter("attach \(unit)")
     let instance = FakeInstance(host: host, life: life, unit: unit)
     let isAnswering = host.state.withLock { state in
+      let isAccelerated = state.plans[unit].map { !$0.domain.isEmulated } ?? false
+      if state.isAcceleratorBroken, isAccelerated {
+        state.processes[unit] = nil
+        state.results[unit] = "core-dump"
+      }
       guard state.processes[unit]?.isAnswering == true else { return false }
       state.instances[unit, default: []].append(.init(instance: instance))
       return true
@@ -26,6 +31,8 @@ struct FakeEngine: VMEngine {
     guard isAnswering else { throw .notAnswering("test") }
     return instance
   }
+
+  var mayEmulate: Bool { true }
 
   func endedInOrder(slot: Int, module: ModuleID) async -> Bool {
     await life.enter("endedInOrder")

@@ -29,6 +29,7 @@ final class FakeHost: Sendable {
     var isStorageAway = false
     var isHardwareAway = false
     var startFailures = 0
+    var isAcceleratorBroken = false
     /// What must never be, seen.
     var violations: [String] = []
     var instances: [String: [WeakInstance]] = [:]

@@ -81,6 +81,18 @@ import VMAPI
     #expect(bench.host.violations.isEmpty)
   }
 
+  @Test func anAcceleratorThatDoesNotWorkIsDoneWithoutAndSaidOnce() async throws {
+    let bench = try Bench()
+    bench.host.state.withLock { $0.isAcceleratorBroken = true }
+    let monitor = try await bench.monitor()
+    try await monitor.define(Bench.definition())
+    #expect(try await monitor.start().state == .running)
+    _ = try await monitor.client.call(KillVM.self, .init(name: VMName(unchecked: "a")))
+    #expect(try await monitor.start().state == .running)
+    #expect(bench.kinds().filter { $0 == "vmEmulated" }.count == 1)
+    #expect(bench.host.violations.isEmpty)
+  }
+
   @Test func aMissingVolumeIsNamed() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()

@@ -14,6 +14,9 @@ public protocol VMEngine: Sendable {
   /// - Parameter patience: how long it may take until the guest's process answers.
   func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance
 
+  /// Whether a guest that could not be started with the host's accelerator may be tried without.
+  var mayEmulate: Bool { get }
+
   /// Whether the last run in a slot is known to have ended by itself and in good order: a guest that shut down.
   func endedInOrder(slot: Int, module: ModuleID) async -> Bool
 }

@@ -40,20 +40,44 @@ extension VMMonitor {
   /// Starts the guest on `module`. Its slot is proven empty, its disks are fenced, and its record names the module.
   func launch(_ name: VMName, on module: ModuleID) async throws(RPCError) {
     guard let machine = machines[name] else { return }
-    let plan = GuestPlan(
+    var plan = GuestPlan(
       domain: try readable(machine), uuid: machine.record.uuid, slot: machine.record.slot, module: module,
       disks: try await exportDisks(name))
+    let mayEmulate = environment.engine.mayEmulate && !plan.domain.isEmulated
+    if mayEmulate, isAcceleratorUnusable { plan.domain.isEmulated = true }
+    do throws(RPCError) {
+      try await launch(name, plan)
+    } catch {
+      guard mayEmulate, !plan.domain.isEmulated, error.data["endedAtOnce"] == true else { throw error }
+      // A KVM that is there and does not work ends QEMU before it answers.
+      plan.domain.isEmulated = true
+      try await launch(name, plan)
+      await noteUnusableAccelerator(name)
+    }
+  }
+
+  private func launch(_ name: VMName, _ plan: GuestPlan) async throws(RPCError) {
     machines[name]?.hasShutDown = false
     machines[name]?.endedBy = nil
     machines[name]?.paused = nil
     do { try await environment.engine.prepare(plan) } catch { throw RPCError(error, name) }
     try wanted(name)
-    do { _ = try await environment.units.start(Machine.unit(module, slot: plan.slot)) } catch {
+    do { _ = try await environment.units.start(Machine.unit(plan.module, slot: plan.slot)) } catch {
       throw RPCError(error, name)
     }
-    let instance = try await answering(name, slot: plan.slot, on: module)
-    adopt(instance, name, on: module)
+    let instance = try await answering(name, slot: plan.slot, on: plan.module)
+    adopt(instance, name, on: plan.module)
     do { try await instance.resume() } catch { throw RPCError(error, name) }
+  }
+
+  /// Remembers, until the host is started anew, that guests run in software here.
+  private func noteUnusableAccelerator(_ name: VMName) async {
+    isAcceleratorUnusable = true
+    try? await store.save([], settings: [Self.unusableAccelerator: environment.bootIdentity])
+    alert(
+      .warning, "vmEmulated", name,
+      "'\(name)' could not be started with KVM and runs in software, slowly. Check /dev/kvm of this host, or set "
+        + "\"accelerator\": \"tcg\" in its configuration.")
   }
 
   /// Throws when somebody wants the machine ended meanwhile.
@@ -77,7 +101,7 @@ extension VMMonitor {
             VMFailure.engineFailed,
             "The process of '\(name)' ended at once (\(status?.result ?? "unknown")); its log says why: "
               + "journalctl -u \(unit), or the lab's log of that unit.",
-            data: ["unit": .string(unit)])
+            data: ["unit": .string(unit), "endedAtOnce": true])
         }
         guard ContinuousClock.now < deadline else { throw RPCError(error, name) }
         try wanted(name)

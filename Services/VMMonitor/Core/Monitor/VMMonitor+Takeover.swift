@@ -11,6 +11,7 @@ extension VMMonitor {
   /// Reads the records. When this returns the monitor can answer; guests are looked after by `run`.
   public func load() async throws(RPCError) {
     for record in try await store.all() { machines[record.name] = Machine(record) }
+    isAcceleratorUnusable = try await store.setting(Self.unusableAccelerator) == environment.bootIdentity
     if try await store.setting("boot") != environment.bootIdentity { try await hostStarted() }
   }
 

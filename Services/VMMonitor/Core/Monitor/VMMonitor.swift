@@ -23,6 +23,8 @@ public actor VMMonitor {
   var modules: [ModuleID: ModuleStatus] = [:]
   /// Definitions that are being written: their slots and UUIDs are taken.
   var reservations: [VMName: MachineRecord] = [:]
+  /// KVM is there and does not work.
+  var isAcceleratorUnusable = false
   private var queues: [VMName: [CheckedContinuation<Void, Never>]] = [:]
   private var followers: [Int: AsyncThrowingStream<VMEvent, any Error>.Continuation] = [:]
   private var nextFollower = 0
@@ -32,6 +34,8 @@ public actor VMMonitor {
 
   /// Events that a follower may be behind before it is cut off.
   static let followerBacklog = 1024
+  /// Name of the setting that holds the start of the host since which KVM is known not to work.
+  static let unusableAccelerator = "unusableAccelerator"
   /// Virtual machines of a host: one for each guest unit.
   static let slots = 64
 

@@ -50,6 +50,8 @@ public struct QEMUEngine: VMEngine {
     } catch { throw EngineError(error) }
   }
 
+  public var mayEmulate: Bool { accelerator == nil }
+
   public func endedInOrder(slot: Int, module: ModuleID) async -> Bool {
     let guest = GuestFiles(paths, slot: slot, module: module)
     return await files.run { FileSystem.exists(guest.arguments) && !FileSystem.exists(guest.process) }
