@@ -151,11 +151,9 @@ final class BusSession {
     try connection.match(
       "\(signal),interface='\(Self.properties)',member='PropertiesChanged',path_namespace='\(Self.unitPrefix)'"
     ) { [weak self] in self?.propertiesChanged($0) }
-    for member in ["UnitNew", "UnitRemoved"] {
-      try connection.match("\(signal),interface='\(Self.managerInterface)',member='\(member)'") { [weak self] message in
-        guard let self, let name = message.readValue()?.string, isFollowed(name) else { return }
-        message.member == "UnitNew" ? unitAppeared(name) : unitDisappeared(name)
-      }
+    try connection.match("\(signal),interface='\(Self.managerInterface)',member='UnitRemoved'") { [weak self] message in
+      guard let self, let name = message.readValue()?.string, isFollowed(name) else { return }
+      unitDisappeared(name)
     }
   }
 
@@ -173,15 +171,7 @@ final class BusSession {
     if interface == Self.unitInterface { tell(unit) }
   }
 
-  /// The first that is told of a unit is that it is there, whatever state it is in by then.
-  private func unitAppeared(_ name: String) {
-    fetch(name) { [weak self] result in
-      guard let self, case .success(let unit) = result, unit != units[name] else { return }
-      units[name] = unit
-      tell(unit)
-    }
-  }
-
+  /// UnitNew is not listened to: it also tells of a unit that somebody only looked at, whose look would cause the next.
   private func unitDisappeared(_ name: String) {
     guard let known = units.removeValue(forKey: name), known.activeState != "inactive" else { return }
     tell(SystemdUnit(name: name))

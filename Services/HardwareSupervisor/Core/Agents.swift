@@ -14,6 +14,8 @@ struct Agent {
   var lastBeat: Int64
   /// Beats since it attached.
   var beats = 0
+  /// It is silent but waits for a processor: when to look again.
+  var heldUpUntil: Int64 = 0
   /// It was stopped in good order and may stay away until then.
   var absentUntil: Int64?
   var instructions: AsyncThrowingStream<AgentInstruction, any Error>.Continuation
@@ -120,7 +122,7 @@ extension HardwareSupervisor {
     var wake = now + limits.heartbeatBound
     for module in ModuleID.all(of: .cpu) where records[module]?.state == .online {
       if let agent = agents[module], agent.isAttached {
-        wake = min(wake, agent.lastBeat + limits.heartbeatBound + 1_000_000)
+        wake = min(wake, max(agent.lastBeat + limits.heartbeatBound + 1_000_000, agent.heldUpUntil))
       } else if now < graceUntil {
         wake = min(wake, now + limits.unitPoll)
       }
@@ -141,6 +143,7 @@ extension HardwareSupervisor {
         if let absentUntil = agent.absentUntil {
           if now > absentUntil { suspect(module, .agentNotRunning) }
         } else if now - agent.lastBeat > limits.heartbeatBound, agent.isAttached || record.state == .online {
+          if isHeldUp(module, agent) { continue }
           if agent.isAttached { missedHeartbeats += 1 }
           suspect(module, agent.isAttached ? .heartbeatMissed : .agentGone)
         }
@@ -149,6 +152,15 @@ extension HardwareSupervisor {
       }
     }
     await decide()
+  }
+
+  /// Whether an agent is silent because the host is overloaded, and not because its module failed: it, or who should read
+  /// its beats, is ready to run but has no processor. A cure by isolation would be worse than that, so it is believed for a while.
+  private func isHeldUp(_ module: ModuleID, _ agent: Agent) -> Bool {
+    guard agent.isAttached, now - agent.lastBeat < limits.overloadBound, around.waitsForProcessor(agent.process)
+    else { return false }
+    agents[module]?.heldUpUntil = now + limits.heartbeatBound / 4
+    return true
   }
 
   /// An agent that has not attached since this instance took over: judged at once when its unit does not run.

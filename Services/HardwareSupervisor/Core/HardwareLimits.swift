@@ -2,6 +2,8 @@
 public struct HardwareLimits: Sendable {
   /// Silence of an agent after which its module counts as failed.
   public var heartbeatBound: Int64
+  /// Silence after which it does so even where its agent waits for a processor: the module does no work then, either.
+  public var overloadBound: Int64
   /// After a takeover: how long a module is not judged whose agent's unit runs but has not attached again.
   public var attachGrace: Int64
   /// How long an agent that was stopped in good order may stay away.
@@ -35,6 +37,7 @@ public struct HardwareLimits: Sendable {
   public init(heartbeatBoundMilliseconds: Int) {
     let bounded = Int64(max(20, min(heartbeatBoundMilliseconds, 60_000)))
     heartbeatBound = bounded * 1_000_000
+    overloadBound = max(2_000_000_000, 10 * heartbeatBound)
     attachGrace = max(500_000_000, 5 * heartbeatBound)
   }
 

@@ -44,11 +44,14 @@ public struct Surroundings: Sendable {
   public var marks: any ShotMarks
   /// Whether a process of this host exists.
   public var processExists: @Sendable (Int32) -> Bool
+  /// Whether a process, or this one, is ready to run and has no processor to run on.
+  public var waitsForProcessor: @Sendable (Int32?) -> Bool
 
   public init(
     module: ModuleID, boot: String, clock: any HostClock, alerts: any AlertSink, legs: any LegProbe,
     leases: any LeaseReader, marks: any ShotMarks,
-    processExists: @escaping @Sendable (Int32) -> Bool
+    processExists: @escaping @Sendable (Int32) -> Bool,
+    waitsForProcessor: @escaping @Sendable (Int32?) -> Bool = { _ in false }
   ) {
     self.module = module
     self.boot = boot
@@ -58,6 +61,7 @@ public struct Surroundings: Sendable {
     self.leases = leases
     self.marks = marks
     self.processExists = processExists
+    self.waitsForProcessor = waitsForProcessor
   }
 }
 

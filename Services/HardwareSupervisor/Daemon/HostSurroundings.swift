@@ -67,3 +67,32 @@ private func line(_ path: String) -> String {
 
 /// Whether a process exists, whoever's it is.
 func processExists(_ process: Int32) -> Bool { process > 0 && (kill(process, 0) == 0 || errno != ESRCH) }
+
+/// Whether a thread of that process, or another one of this, is ready to run: asked while nothing was heard of it, that means
+/// that it has no processor.
+func waitsForProcessor(_ process: Int32?) -> Bool {
+  isReady("/proc/self/task", except: ownThread()) || process.map { isReady("/proc/\($0)/task", except: "") } ?? false
+}
+
+/// The number of the calling thread; `/proc/thread-self` is a link to `PROCESS/task/THREAD`.
+private func ownThread() -> String {
+  var buffer = [CChar](repeating: 0, count: 64)
+  let count = readlink("/proc/thread-self", &buffer, buffer.count)
+  return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
+    separator: "/"
+  ).last.map(String.init) ?? ""
+}
+
+/// Whether a thread in that directory is in the state R of proc_pid_stat(5).
+private func isReady(_ directory: String, except: String) -> Bool {
+  guard let threads = opendir(directory) else { return false }
+  defer { closedir(threads) }
+  while let entry = readdir(threads) {
+    let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    guard name != except, Int32(name) != nil else { continue }
+    if line("\(directory)/\(name)/stat").split(separator: ")").last?.hasPrefix(" R") == true { return true }
+  }
+  return false
+}

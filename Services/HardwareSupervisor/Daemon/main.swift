@@ -12,11 +12,11 @@ await Daemon.main(DaemonDescription(service: .hardware, migrations: ModuleStore.
       module: activation.module, boot: hostStart(), clock: SystemHostClock(),
       alerts: PublishedAlerts(publisher: activation.alerts), legs: ServiceLegs(host: activation.host),
       leases: LeaseFiles(paths: paths), marks: FileShotMarks { paths.shotMark($0) },
-      processExists: processExists),
+      processExists: processExists, waitsForProcessor: waitsForProcessor),
     units: try await makeUnitManager(activation.configuration), state: activation.state, logger: activation.logger)
   try await supervisor.start()
   return ActiveService(
-    router: supervisor.router(version: "1.0.0"),
+    router: supervisor.router(version: Daemon.version),
     tasks: [
       {
         try await withGracefulShutdownHandler {
