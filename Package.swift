@@ -125,11 +125,14 @@ let testTargets: [Target] = [
   tests("SystemdTests", ["Systemd", "CSystemd", "Primitives", log]),
   tests(
     "UnitManagerTests",
-    ["UnitManager", "HostConfiguration", "Systemd", "Lab", "LabAPI", "RPC", "RPCSocket", "Primitives", log]),
+    ["UnitManager", "HostConfiguration", "LabAPI", "RPC"], excluding: ["Units"]),
   tests("ControlStateTests", ["ControlState", "ServiceAPI", "RPC", "Primitives", log, sqlite]),
   tests(
     "DaemonKitTests",
-    ["DaemonKit", "HostConfiguration", "ControlState", "FTVSClient", "RPC", "RPCSocket", "Primitives", log] + apis),
+    [
+      "DaemonKit", "HostConfiguration", "ControlState", "FTVSClient", "RPC", "RPCSocket", "Primitives", "Systemd", log,
+      lifecycle,
+    ] + apis),
   tests(
     "HardwareSupervisorTests",
     ["HardwareSupervisorCore", "ControlState", "UnitManager", "RPC", "Primitives", log] + apis),

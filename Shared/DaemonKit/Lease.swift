@@ -23,7 +23,7 @@ public final class Lease: Sendable {
     }
   }
 
-  private let descriptor: Int32
+  let descriptor: Int32
 
   private init(descriptor: Int32) { self.descriptor = descriptor }
 

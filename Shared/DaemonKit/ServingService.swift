@@ -229,7 +229,7 @@ struct ServingService: Service {
 }
 
 /// A part of a daemon that must go on ended; the process ends too, and is started anew.
-struct UnexpectedEnd: Error, CustomStringConvertible {
+struct UnexpectedEnd: Error, Equatable, CustomStringConvertible {
   var part: String
 
   var description: String { "\(part) ended unexpectedly" }
