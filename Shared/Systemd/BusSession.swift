@@ -86,10 +86,25 @@ final class BusSession {
 
   // MARK: Units
 
-  /// Reads a unit's properties. One call each, all under way at once: together they cost systemd a fraction of what GetAll does.
+  /// Reads a unit's properties. One that systemd does not hold is inactive: it is asked for by name first, because reading the
+  /// properties of such a unit would make systemd load its file and drop it again for each.
   func fetch(_ name: String, _ done: @escaping (Result<SystemdUnit, BusError>) -> Void) {
+    manager("GetUnit", [.string(name)]) { [weak self] reply in
+      switch reply {
+      case .success: self?.fetchLoaded(name, done)
+      case .failure(let error) where error.name == Self.noSuchUnit:
+        done(.success(SystemdUnit(name: name)))
+      case .failure(let error): done(.failure(error))
+      }
+    }
+  }
+
+  private static let noSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
+
+  /// One call each, all under way at once: together they cost systemd a fraction of what GetAll does.
+  private func fetchLoaded(_ name: String, _ done: @escaping (Result<SystemdUnit, BusError>) -> Void) {
     guard let path = Self.path(of: name) else {
-      return done(.failure(BusError(name: "org.freedesktop.systemd1.NoSuchUnit", message: "\(name) is no unit's name")))
+      return done(.failure(BusError(name: Self.noSuchUnit, message: "\(name) is no unit's name")))
     }
     var wanted = ["LoadState", "ActiveState", "SubState", "ConditionResult", "ConditionTimestampMonotonic"].map {
       (Self.unitInterface, $0)

@@ -10,6 +10,7 @@ import argparse
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,12 +85,15 @@ def start_guest(directory, guest):
     scenario = importlib.util.module_from_spec(importlib.util.spec_from_loader("scenario", loader))
     sys.dont_write_bytecode = True
     loader.exec_module(scenario)
+    # Guests may not look into every directory.
+    for file in ("vmlinux", "initrd"):
+        shutil.copy(os.path.join(guest, file), "/var/lib/ftvs/boot/")
     host = scenario.Host("ftctl", directory)
     port = scenario.free_port()
     host.run("library", "add", "tiny", guest + "/disk.raw", show=False)
     host.run("volume", "create", "tiny-disk", "--image", "tiny", "--undo", show=False)
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
-        file.write(scenario.definition(guest, port))
+        file.write(scenario.definition("/var/lib/ftvs/boot", port))
         file.flush()
         host.run("vm", "define", file.name, "--autostart", show=False)
     host.run("vm", "start", "tiny", show=False)
