@@ -77,7 +77,7 @@ import Testing
     host.isForced = true
     try await host.command(.fail, .cpu0)
     try await host.until("supervisor") { $0.supervisor != nil }
-    _ = try await host.command(.fail, .cpu1, force: true)
+    _ = try await host.tryCommand(.fail, .cpu1, force: true)
     try await host.pass(milliseconds: 200)
     #expect(host.units.agentProcess(.cpu1) == nil)
     #expect(host.units.isMarked(.cpu0) && host.units.isMarked(.cpu1))

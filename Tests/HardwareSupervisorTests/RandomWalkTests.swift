@@ -21,7 +21,7 @@ struct SeededGenerator: RandomNumberGenerator {
   /// Permitted faults: loss of either module or both, death of the supervisor or of an agent, silence of an agent for
   /// up to 300 ms, legs lost and found, any command without force. The simulated host checks at every step that never
   /// both CPU modules are shot, and at every kill that the partner is not.
-  @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+  @Test(arguments: Array(1...20) as [UInt64])
   func whateverHappensTheHostComesBack(_ seed: UInt64) async throws {
     var random = SeededGenerator(state: seed)
     let host = try SimulatedHost()

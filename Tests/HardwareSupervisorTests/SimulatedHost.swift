@@ -268,6 +268,15 @@ final class SimulatedHost {
   func command(
     _ command: ModuleCommand, _ module: ModuleID, reason: String? = nil, force: Bool = false
   ) async throws -> Result<ModuleStatus, RPCError> {
+    if let answer = try await tryCommand(command, module, reason: reason, force: force) { return answer }
+    Issue.record("\(command) \(module) was not answered")
+    throw CancellationError()
+  }
+
+  /// The same for a command that may end the host; nil when nobody is left to answer.
+  func tryCommand(
+    _ command: ModuleCommand, _ module: ModuleID, reason: String? = nil, force: Bool = false
+  ) async throws -> Result<ModuleStatus, RPCError>? {
     for _ in 0..<40 {
       guard let supervisor, let life = instance?.life else {
         try await step()
@@ -285,8 +294,7 @@ final class SimulatedHost {
         if life.isOver { break }
       }
     }
-    Issue.record("\(command) \(module) was not answered")
-    throw CancellationError()
+    return nil
   }
 }
 
