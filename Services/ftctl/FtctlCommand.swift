@@ -24,7 +24,7 @@ struct FtctlCommand: AsyncParsableCommand {
   /// Runs what the command line says; a command that does not exist is answered with those that are near.
   static func main() async {
     do {
-      var command = try parseAsRoot()
+      var command = try await asyncParseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {

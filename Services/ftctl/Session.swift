@@ -79,6 +79,7 @@ struct Session: Sendable {
       } catch let error as RPCError {
         guard error.isPassing, ContinuousClock.now - lastSign < timeout else { throw error }
       }
+      try Task.checkCancellation()
       reconnecting()
       try await Task.sleep(for: .milliseconds(100))
     }

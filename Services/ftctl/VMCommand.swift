@@ -94,20 +94,15 @@ struct VMCommand: AsyncParsableCommand {
       abstract: "Asks a virtual machine to shut down, and ends it when it does not.")
     @Argument(completion: .virtualMachines, transform: userName) var name: VMName
     @Option(help: "Seconds that it may take before it is ended.") var timeout = 60
+    @Flag(help: "Do not wait until it has ended.") var noWait = false
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
-      var options = options
-      options.deadline += Double(max(0, timeout))
       try await options.run { session in
-        let progress = Progress()
-        let ticker = progress.ticking("\(name) shuts down")
-        defer { ticker.cancel() }
         try await session.about(name) {
           let vm = try await session.call(ShutDownVM.self, .init(name: name, timeoutSeconds: timeout), on: .vm)
-          ticker.cancel()
-          progress.clear()
-          session.print(vm, VMText.line)
+          let last = noWait ? vm : try await VMWait(session: session, name: name).untilEnded(vm, within: timeout)
+          session.print(last, VMText.line)
         }
       }
     }

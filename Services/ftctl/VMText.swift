@@ -88,3 +88,30 @@ enum VMText {
     return "\(units / 100_000)." + String(repeating: "0", count: 5 - fraction.count) + fraction + "%"
   }
 }
+
+/// Waits for a virtual machine that is shutting down.
+struct VMWait {
+  let session: Session
+  let name: VMName
+
+  /// Time that the end itself may take, after the guest's own.
+  private static let grace = 15
+
+  func untilEnded(_ first: VMSummary, within seconds: Int) async throws -> VMSummary {
+    let progress = Progress()
+    defer { progress.clear() }
+    let deadline = ContinuousClock.now + .seconds(seconds) + .seconds(Self.grace)
+    var last = first
+    while last.state == .stopping {
+      guard ContinuousClock.now < deadline else {
+        throw Complaint("\(VMText.line(last)), and does not end. End it at once: ftctl vm kill \(name)", .timedOut)
+      }
+      progress.show("\(name) shuts down")
+      try await Task.sleep(for: .milliseconds(100))
+      let vms = try await session.call(ListVMs.self, Nothing(), on: .vm).vms
+      guard let now = vms.first(where: { $0.name == name }) else { return last }
+      last = now
+    }
+    return last
+  }
+}

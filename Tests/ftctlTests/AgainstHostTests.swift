@@ -10,6 +10,12 @@ struct AgainstHostTests {
   private func ftctl(_ arguments: String..., host: FakeHost, path: String? = nil) async throws -> (
     code: Int32, output: String, errors: String
   ) {
+    try await ftctl(arguments, host: host, path: path)
+  }
+
+  private func ftctl(_ arguments: [String], host: FakeHost, path: String? = nil) async throws -> (
+    code: Int32, output: String, errors: String
+  ) {
     let process = Process()
     let directory = try #require(Bundle.main.executableURL).deletingLastPathComponent()
     process.executableURL = directory.appendingPathComponent("ftctl")
@@ -55,6 +61,18 @@ struct AgainstHostTests {
       let done = try await ftctl("status", host: host)
       #expect(done.code == 69 && done.output == "")
       #expect(done.errors.hasPrefix("ftctl: Cannot connect to") && done.errors.contains("ftctl lab up"))
+    }
+  }
+
+  @Test("A shell is offered the names that the host has")
+  func completion() async throws {
+    try await FakeHost.run { host, _ in
+      let vms = ["---completion", "vm", "start", "--", "positional@0", "3", "0", "ftctl", "vm", "start", ""]
+      let names = try await ftctl(vms, host: host)
+      #expect(names.output == "web\nbatch\n")
+      let methods = ["---completion", "call", "--", "positional@1", "3", "0", "ftctl", "call", "vm", ""]
+      let offered = try await ftctl(methods, host: host)
+      #expect(offered.output.contains("vm.start\n"))
     }
   }
 
