@@ -70,7 +70,7 @@ import VMAPI
       let isComplete = !first.life.isDead
       await first.kill()
       let second = try await bench.monitor(on: .cpu1)
-      _ = try await second.start()
+      #expect(try await second.start().state == .running, "cut off at step \(step)")
       try await second.until { $0.state == .running && $0.processID != nil }
       #expect(bench.host.running.count == 1, "cut off at step \(step)")
       #expect(bench.host.violations.isEmpty, "cut off at step \(step)")

@@ -2,7 +2,7 @@ import Primitives
 
 /// A virtual machine as its definition describes it: the part of libvirt's domain XML that this host honours.
 ///
-/// What is not listed here is refused when a definition is read, never dropped. The README of this folder lists the
+/// What is not listed here is refused when a definition is read, never dropped. `Services/VMMonitor/README.md` lists the
 /// elements.
 public struct Domain: Sendable, Equatable {
   /// The namespace of our own settings inside `<metadata>`.

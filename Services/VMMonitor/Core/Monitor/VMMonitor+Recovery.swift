@@ -162,7 +162,9 @@ extension VMMonitor {
     guard let time = record.failedMilliseconds, let from = record.fromModule else { return await startForHost(name) }
     let cause = record.reason.map { String($0.split(separator: ";").first ?? "") } ?? "a failure"
     do {
-      try await recover(name, Failure(cause: cause, from: from, time: time, detect: 0))
+      // What passed until now is no part of this attempt's phases: the monitor's own failover, or earlier attempts.
+      let passed = Double(max(0, now() - time))
+      try await recover(name, Failure(cause: cause, from: from, time: time, detect: passed))
     } catch {
       await recoveryFailed(name, error, cause, from: from, at: time, nil)
     }

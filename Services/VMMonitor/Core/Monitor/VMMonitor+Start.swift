@@ -177,6 +177,32 @@ extension VMMonitor {
     return try self.machine(name).summary
   }
 
+  /// Waits for a start or a recovery that was under way already. Not inside `exclusive`.
+  func running(_ name: VMName, _ summary: VMSummary) async throws(RPCError) -> VMSummary {
+    guard summary.state == .starting || summary.state == .failedOver else { return summary }
+    let events = follow()
+    let settled = await within(timing.startPatience * 2) { () -> VMSummary? in
+      do {
+        for try await event in events where event.vm.name == name {
+          if event.vm.state != .starting, event.vm.state != .failedOver { return event.vm }
+        }
+      } catch {}
+      return nil
+    }
+    let now = try machine(name).summary
+    guard let settled = settled ?? nil else {
+      throw RPCError(
+        CommonFailure.timedOut, "'\(name)' is still being started: \(now.reason ?? "wait and look again").",
+        data: ["state": .string(now.state.rawValue)])
+    }
+    guard settled.state == .running else {
+      throw RPCError(
+        VMFailure.engineFailed, "'\(name)' was not started: \(settled.reason ?? "it was ended meanwhile").",
+        data: ["name": .string(name.rawValue), "state": .string(settled.state.rawValue)])
+    }
+    return settled
+  }
+
   /// After a start that failed: nothing of it is left.
   private func undoStart(_ name: VMName, _ error: RPCError) async {
     forgetProcess(name)

@@ -122,7 +122,6 @@ public actor VMMonitor {
     _ severity: Severity, _ kind: String, _ name: VMName, _ message: String, _ data: [String: JSONValue] = [:]
   ) {
     environment.publish(severity, kind, name.rawValue, message, data)
-    logger.info("\(message)", metadata: ["vm": "\(name)", "kind": "\(kind)"])
   }
 
   // MARK: Followers

@@ -39,9 +39,10 @@ public enum VMService {
 
   private static func serveLife(_ monitor: VMMonitor, _ router: inout Router) {
     router.serve(StartVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+      let summary = try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
         try await monitor.start(params.name, on: params.module)
       }
+      return try await monitor.running(params.name, summary)
     }
     router.serve(ShutDownVM.self) { params, _ async throws(RPCError) in
       try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
