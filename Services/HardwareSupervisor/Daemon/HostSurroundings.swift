@@ -68,8 +68,8 @@ private func line(_ path: String) -> String {
 /// Whether a process exists, whoever's it is.
 func processExists(_ process: Int32) -> Bool { process > 0 && (kill(process, 0) == 0 || errno != ESRCH) }
 
-/// Whether a thread of that process, or another one of this, is ready to run: asked while nothing was heard of it, that means
-/// that it has no processor.
+/// Whether a thread of that process, or another one of this, is ready to run or waits for a disk: asked while nothing was heard
+/// of it, that means that the host keeps it from running.
 func waitsForProcessor(_ process: Int32?) -> Bool {
   isReady("/proc/self/task", except: ownThread()) || process.map { isReady("/proc/\($0)/task", except: "") } ?? false
 }
@@ -83,7 +83,7 @@ private func ownThread() -> String {
   ).last.map(String.init) ?? ""
 }
 
-/// Whether a thread in that directory is in the state R of proc_pid_stat(5).
+/// Whether a thread in that directory is runnable (R) or waits for a disk (D): proc_pid_stat(5).
 private func isReady(_ directory: String, except: String) -> Bool {
   guard let threads = opendir(directory) else { return false }
   defer { closedir(threads) }
@@ -92,7 +92,8 @@ private func isReady(_ directory: String, except: String) -> Bool {
       String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
     guard name != except, Int32(name) != nil else { continue }
-    if line("\(directory)/\(name)/stat").split(separator: ")").last?.hasPrefix(" R") == true { return true }
+    let state = line("\(directory)/\(name)/stat").split(separator: ")").last?.dropFirst().first
+    if state == "R" || state == "D" { return true }
   }
   return false
 }
