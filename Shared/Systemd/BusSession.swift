@@ -9,10 +9,16 @@ final class BusSession {
   }
 
   let connection: BusConnection
-  private var jobs: [String: @Sendable (Result<String, BusError>) -> Void] = [:]
+  private typealias JobDone = @Sendable (Result<SystemdClient.JobEnd, BusError>) -> Void
+
+  private var jobs: [String: (unit: String, done: JobDone)] = [:]
   /// Jobs that ended while the answers that name them are still under way.
   private var endedJobs: [String: String] = [:]
   private var requestsUnderWay = 0
+  /// What was told of units while a job of theirs is waited for. systemd forgets a unit whose condition failed at once: what it
+  /// says of it just before the job's end is all there is to know.
+  private var toldDuringJobs: [String: SystemdUnit] = [:]
+  private var jobsOfUnits: [String: Int] = [:]
   private var followers: [Follower] = []
   /// What was last told of each unit that changed.
   private var units: [String: SystemdUnit] = [:]
@@ -29,6 +35,7 @@ final class BusSession {
     connection = try BusConnection()
     let manager = "type='signal',sender='\(Self.destination)',interface='\(Self.managerInterface)'"
     try connection.match("\(manager),member='JobRemoved'") { [weak self] in self?.jobRemoved($0) }
+    try matchUnits()
     // Without a subscription systemd sends signals of jobs to their owners only, and none of units.
     self.manager("Subscribe", []) { _ in }
   }
@@ -38,7 +45,7 @@ final class BusSession {
     connection.close(error)
     let waiting = jobs.values
     jobs = [:]
-    for done in waiting { done(.failure(error)) }
+    for job in waiting { job.done(.failure(error)) }
     for follower in followers { follower.continuation.finish() }
     followers = []
   }
@@ -54,22 +61,48 @@ final class BusSession {
   // MARK: Jobs
 
   /// Asks for a job and calls `done` with its result when it has ended.
-  func job(_ member: String, _ unit: String, _ done: @escaping @Sendable (Result<String, BusError>) -> Void) {
+  func job(
+    _ member: String, _ unit: String, _ done: @escaping @Sendable (Result<SystemdClient.JobEnd, BusError>) -> Void
+  ) {
     requestsUnderWay += 1
+    jobsOfUnits[unit, default: 0] += 1
+    if jobsOfUnits[unit] == 1 { toldDuringJobs[unit] = nil }
     manager(member, [.string(unit), .string("replace")]) { [weak self] reply in
       guard let self else { return }
       requestsUnderWay -= 1
       defer { if requestsUnderWay == 0 { endedJobs = [:] } }
       switch reply {
-      case .failure(let error): done(.failure(error))
+      case .failure(let error):
+        _ = told(of: unit)
+        done(.failure(error))
       case .success(let message):
         guard let path = message.readValue()?.string else {
+          _ = told(of: unit)
           return done(.failure(BusError(name: "org.freedesktop.DBus.Error.InvalidArgs", message: "No job was named")))
         }
-        if let result = endedJobs.removeValue(forKey: path) { return done(.success(result)) }
-        jobs[path] = done
+        if let result = endedJobs.removeValue(forKey: path) {
+          done(.success(end(of: unit, result)))
+        } else {
+          jobs[path] = (unit, done)
+        }
       }
     }
+  }
+
+  private func end(of unit: String, _ result: String) -> SystemdClient.JobEnd {
+    let told = told(of: unit)
+    return SystemdClient.JobEnd(result: result, conditionFailed: told.map { !$0.conditionHeld } ?? false)
+  }
+
+  /// What was told of a unit, one of whose jobs is waited for no longer.
+  private func told(of unit: String) -> SystemdUnit? {
+    let told = toldDuringJobs[unit]
+    jobsOfUnits[unit, default: 1] -= 1
+    if jobsOfUnits[unit] == 0 {
+      jobsOfUnits[unit] = nil
+      toldDuringJobs[unit] = nil
+    }
+    return told
   }
 
   private func jobRemoved(_ message: BusMessage) {
@@ -77,8 +110,8 @@ final class BusSession {
     guard let path = message.readValue()?.string, message.readValue() != nil,
       let result = message.readValue()?.string
     else { return }
-    if let done = jobs.removeValue(forKey: path) {
-      done(.success(result))
+    if let job = jobs.removeValue(forKey: path) {
+      job.done(.success(end(of: job.unit, result)))
     } else if requestsUnderWay > 0 {
       endedJobs[path] = result
     }
@@ -149,11 +182,6 @@ final class BusSession {
     _ prefix: String, _ continuation: AsyncStream<SystemdUnit>.Continuation,
     _ done: @escaping @Sendable (Result<Void, BusError>) -> Void
   ) {
-    do throws(BusError) {
-      if followers.isEmpty { try matchUnits() }
-    } catch {
-      return done(.failure(error))
-    }
     followers.append(Follower(prefix: prefix, continuation: continuation))
     // Its answer comes after the matches are in force, for the bus handles them in order.
     connection.call(
@@ -177,11 +205,14 @@ final class BusSession {
   /// systemd sends the change of the service part (process, result) just before the one of the unit part (state): the latter
   /// completes what followers are told.
   private func propertiesChanged(_ message: BusMessage) {
-    guard let name = Self.name(of: message.path), isFollowed(name), let interface = message.readValue()?.string else {
-      return
-    }
+    guard let name = Self.name(of: message.path), let interface = message.readValue()?.string else { return }
+    let hasJob = jobsOfUnits[name] != nil
+    guard hasJob || isFollowed(name) else { return }
     var unit = units[name] ?? SystemdUnit(name: name)
-    unit.merge(message.readProperties())
+    let properties = message.readProperties()
+    if hasJob { toldDuringJobs[name, default: SystemdUnit(name: name)].merge(properties) }
+    guard isFollowed(name) else { return }
+    unit.merge(properties)
     units[name] = unit
     if interface == Self.unitInterface { tell(unit) }
   }

@@ -14,11 +14,19 @@ public final class SystemdClient: Sendable {
 
   deinit { loop.stop() }
 
-  /// Starts a unit and waits for the job's end: `done`, `failed`, `canceled`, `timeout`, `dependency` or `skipped`.
-  public func start(_ unit: String) async throws(BusError) -> String { try await job("StartUnit", unit) }
+  /// How a job ended.
+  public struct JobEnd: Sendable {
+    /// `done`, `failed`, `canceled`, `timeout`, `dependency` or `skipped`.
+    public var result: String
+    /// Whether a condition kept the unit from starting, which is a job well done to systemd.
+    public var conditionFailed: Bool
+  }
+
+  /// Starts a unit and waits for the job's end.
+  public func start(_ unit: String) async throws(BusError) -> JobEnd { try await job("StartUnit", unit) }
 
   /// Stops a unit and waits for the job's end.
-  public func stop(_ unit: String) async throws(BusError) -> String { try await job("StopUnit", unit) }
+  public func stop(_ unit: String) async throws(BusError) -> JobEnd { try await job("StopUnit", unit) }
 
   /// Sends a signal to every process of a unit, or of a slice with all that is in it.
   public func kill(_ unit: String, signal: Int32) async throws(BusError) {
@@ -40,7 +48,7 @@ public final class SystemdClient: Sendable {
     return stream
   }
 
-  private func job(_ member: String, _ unit: String) async throws(BusError) -> String {
+  private func job(_ member: String, _ unit: String) async throws(BusError) -> JobEnd {
     try await loop.perform { session, done in session.job(member, unit, done) }
   }
 }

@@ -8,13 +8,14 @@ public struct SystemdUnitManager: UnitManager {
   public init() { systemd = SystemdClient() }
 
   public func start(_ unit: String) async throws(UnitError) -> UnitStatus {
-    let result = try await asking(unit) { () async throws(BusError) in try await systemd.start(unit) }
+    let job = try await asking(unit) { () async throws(BusError) in try await systemd.start(unit) }
     let after = try await asking(unit) { () async throws(BusError) in try await systemd.unit(unit) }
-    guard result == "done" else {
-      throw .startFailed(unit: unit, result: after.result == "success" ? result : after.result)
+    guard job.result == "done" else {
+      throw .startFailed(unit: unit, result: after.result == "success" ? job.result : after.result)
     }
-    // A start whose condition does not hold is a job well done to systemd.
-    if !after.conditionHeld, UnitStatus(after).activeState == .inactive { throw .conditionFailed(unit: unit) }
+    if job.conditionFailed || !after.conditionHeld, UnitStatus(after).activeState == .inactive {
+      throw .conditionFailed(unit: unit)
+    }
     return UnitStatus(after)
   }
 
