@@ -24,7 +24,9 @@ struct StatusCommand: AsyncParsableCommand {
         Terminal.say(JSON.indented(try overview.json()))
       } else {
         let isLab = access("\(session.directory)/\(Socket.lab.rawValue).sock", F_OK) == 0
-        Terminal.say(StatusText(overview: overview, times: .current, style: .standard, isLab: isLab).text())
+        var style = Style.standard
+        style.width = Terminal.width(of: STDOUT_FILENO)
+        Terminal.say(StatusText(overview: overview, times: .current, style: style, isLab: isLab).text())
       }
       if !overview.errors.isEmpty { throw FtctlExit.unavailable.code }
     }

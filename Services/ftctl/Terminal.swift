@@ -5,6 +5,8 @@ import Synchronization
 /// Colours of a text, which are left out where nobody would see them.
 struct Style: Sendable, Equatable {
   var isColoured: Bool
+  /// Columns after which a table's last column is cut; nil cuts nothing.
+  var width: Int?
 
   /// For what goes to standard output.
   static var standard: Style { Style(isColoured: Terminal.isColoured(STDOUT_FILENO)) }
@@ -62,9 +64,12 @@ enum Terminal {
   }
 
   /// Width of the terminal in columns; 80 where it is not known.
-  static var width: Int {
+  static var width: Int { width(of: STDERR_FILENO) ?? 80 }
+
+  /// Width of a terminal in columns; nil where it is none.
+  static func width(of descriptor: Int32) -> Int? {
     var size = winsize()
-    return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
   }
 }
 

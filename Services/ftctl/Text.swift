@@ -142,7 +142,11 @@ struct Table {
     return lines.map { cells in
       var line = String(repeating: " ", count: indent)
       var pending = 0
+      var used = indent
       for (column, cell) in cells.enumerated() where column < widths.count {
+        let room = column == widths.count - 1 ? style.width.map { max(8, $0 - used) } : nil
+        let cell = room.map { Cell(Self.cut(cell.text, to: $0), cell.colour) } ?? cell
+        used += widths[column] + 2
         let fill = widths[column] - cell.text.count
         pending += right.contains(column) ? fill : 0
         if !cell.text.isEmpty {
@@ -153,6 +157,13 @@ struct Table {
       }
       return line
     }.joined(separator: "\n")
+  }
+}
+
+extension Table {
+  /// The text, or its beginning and a sign that there is more.
+  private static func cut(_ text: String, to room: Int) -> String {
+    text.count <= room ? text : text.prefix(room - 1) + "…"
   }
 }
 

@@ -41,6 +41,19 @@ struct TextTests {
         """)
   }
 
+  @Test("On a narrow terminal the last column is cut, and no other")
+  func narrow() {
+    var table = Table(["NAME", "MESSAGE"])
+    table.add(["a-rather-long-name", "a long message"])
+    table.add(["b", "short"])
+    #expect(
+      table.text(Style(isColoured: false, width: 30)) == """
+        NAME                MESSAGE
+        a-rather-long-name  a long me…
+        b                   short
+        """)
+  }
+
   @Test("Colour does not change the alignment")
   func colouredTable() {
     var table = Table(["", ""])
