@@ -1,6 +1,7 @@
 import FTVSClient
 import HostConfiguration
 import Synchronization
+import Systemd
 import Testing
 
 @testable import DaemonKit
@@ -125,6 +126,35 @@ private final class SlowService: Sendable {
     let instance = host.start(.cpu0)
     #expect(try await host.client.call(ForceLeg.self, .init(leg: .io0)).role == .active)
     try await instance.stop()
+  }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct NotificationTests {
+  @Test func theManagerIsToldOfEachStepAndThatTheServingPathAdvances() async throws {
+    let host = try TestHost()
+    let manager = try NotifySocket(host.folder.path + "/notify")
+    let notifier = Notifier(
+      environment: ["NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "20000"], processID: 1)
+    let instance = host.start(.cpu0, notifier: notifier)
+    _ = await manager.next { $0.hasPrefix("READY=1\nSTATUS=standby") }
+    _ = await manager.next { $0 == "STATUS=active on cpu0, epoch 1" }
+    _ = await manager.next { $0 == "WATCHDOG=1" }
+    async let stopped: Void = instance.stop()
+    _ = await manager.next { $0.hasPrefix("STOPPING=1") }
+    try await stopped
+  }
+
+  @Test func aStandbyIsReadyAndTellsTheWatchdog() async throws {
+    let host = try TestHost()
+    let lease = try #require(try await Lease.take(host.paths.lease(.vm)))
+    let manager = try NotifySocket(host.folder.path + "/notify")
+    let notifier = Notifier(
+      environment: ["NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "20000"], processID: 1)
+    let instance = host.start(.cpu1, notifier: notifier)
+    _ = await manager.next { $0.hasPrefix("READY=1\nSTATUS=standby") }
+    _ = await manager.next { $0 == "WATCHDOG=1" }
+    try await instance.stop()
+    lease.release()
   }
 }
 

@@ -46,7 +46,7 @@ final class TestHost: Sendable {
 
   /// Starts an instance; `activate` makes the service, one without methods when left out.
   func start(
-    _ module: ModuleID,
+    _ module: ModuleID, notifier: Notifier = Notifier(environment: [:], processID: 0),
     activate: @escaping @Sendable (Activation) async throws -> ActiveService = { _ in
       ActiveService(router: Router(title: "test", version: "1"))
     }
@@ -54,7 +54,7 @@ final class TestHost: Sendable {
     let descriptor = dup(listener)
     let process = DaemonProcess(
       module: module, configuration: configuration, listeners: ["vm": descriptor],
-      notifier: Notifier(environment: [:], processID: 0),
+      notifier: notifier,
       logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
     let description = DaemonDescription(service: .vm, migrations: ["CREATE TABLE thing (name TEXT PRIMARY KEY)"])
     let group = Daemon.group(description, process, signals: [], activate: activate)
