@@ -147,11 +147,13 @@ extension VMMonitor {
     if record.phase == .stopping { return try await finishStop(name, cause: "it was ended while it shut down") }
     guard record.phase == .running else { return await resumeRecovery(name) }
     machines[name]?.endedBy = "not answering"
-    try await ended(
-      name,
-      Ending(
-        cause: "its process did not answer the monitor that took over", noticed: .now, time: now(), isModuleLost: false)
-    )
+    // It may have been found in the middle of its module's end.
+    var isModuleLost = false
+    if let module = record.module { isModuleLost = await isLost(module) }
+    let cause =
+      record.module.map(lossOf).flatMap { isModuleLost ? $0 : nil }
+      ?? "its process did not answer the monitor that took over"
+    try await ended(name, Ending(cause: cause, noticed: .now, time: now(), isModuleLost: isModuleLost))
   }
 
   /// A guest that should run has no process: it failed, or shut itself down, while nobody watched.
