@@ -83,7 +83,8 @@ public final class AlertPublisher: Sendable {
 
   // MARK: Sending
 
-  /// Sends what waits, oldest first, and then each new alert, until the task is cancelled. Only the active instance does.
+  /// Sends what waits, oldest first, and then each new alert, until the task is cancelled. Only the holder of the lease does, and
+  /// once in a process's life.
   func send(to bus: any RPCCaller) async {
     onSpool { $0.load() }
     var pause = DaemonLimits.alertRetry.first

@@ -21,8 +21,6 @@ public enum DaemonLimits {
   static let alertMessageCharacters = 4_000
   /// Alerts sent at once.
   static let alertsPerCall = 100
-  /// Time that the alert bus gets to answer.
-  static let alertDeadline = Duration.seconds(10)
   /// First and last wait after the alert bus did not answer.
   static let alertRetry = (first: Duration.milliseconds(50), last: Duration.seconds(2))
   /// Bytes of a configuration file.

@@ -37,6 +37,10 @@ struct ServingService: Service {
     guard let lease = try await waitForLease() else { return handOver() }
     defer { lease.release() }
     let taken = ContinuousClock.now
+    // Also while the state is refused: that is what most needs to be told.
+    let bus = Host(runDirectory: process.paths.run).alerts
+    let sender = Task { await alerts.send(to: bus) }
+    defer { sender.cancel() }
     enter(.activating)
     declare(lease)
     guard let control = try await openState(listener) else { return handOver() }
@@ -164,7 +168,6 @@ struct ServingService: Service {
   /// Runs everything until one part ends unexpectedly, which is thrown, or the instance is to hand over.
   private func runUntilHandOver(_ control: ControlState, _ server: RPCServer, _ active: ActiveService) async throws {
     let legs = LegAlerts(service: service, alerts: alerts)
-    let bus = Host(runDirectory: process.paths.run).alerts
     try await withThrowingTaskGroup(of: Ending.self) { group in
       group.addTask {
         try await server.run()
@@ -182,10 +185,6 @@ struct ServingService: Service {
           await legs.follow(control)
           return .ended("the watch over the legs")
         }
-      }
-      group.addTask {
-        await alerts.send(to: bus)
-        return .ended("the sender of alerts")
       }
       group.addTask {
         try await gracefulShutdown()

@@ -22,10 +22,12 @@ final class FakeBus: Sendable {
   func setAway(_ isAway: Bool) { state.withLock { $0.isAway = isAway } }
   func refuse(kind: String) { state.withLock { $0.refusedKind = kind } }
 
-  var caller: RouterCaller {
+  var caller: RouterCaller { RouterCaller(router, as: .root) }
+
+  var router: Router {
     var router = Router(title: "bus", version: "1")
     router.serve(AppendAlerts.self) { params, _ throws(RPCError) in try self.take(params.alerts) }
-    return RouterCaller(router, as: .root)
+    return router
   }
 
   private func take(_ alerts: [NewAlert]) throws(RPCError) -> AppendAlerts.Result {
@@ -42,6 +44,15 @@ final class FakeBus: Sendable {
     }
     for continuation in try result.get() { continuation.resume() }
     return AppendAlerts.Result(sequences: alerts.indices.map { Int64($0) })
+  }
+
+  /// Waits until it has one of that kind.
+  func has(kind: String) async {
+    var count = 1
+    repeat {
+      await has(count)
+      count = received.count + 1
+    } while !received.contains { $0.kind == kind }
   }
 
   /// Waits until it has that many.

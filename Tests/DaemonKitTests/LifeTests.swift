@@ -76,6 +76,8 @@ private final class SlowService: Sendable {
 
   @Test func nobodyIsRefusedDuringAHandOver() async throws {
     var active = host.start(.cpu0)
+    // It has to hold the lease before the next one waits for it.
+    #expect(try await status().module == .cpu0)
     let calls = Task {
       var count = 0
       while !Task.isCancelled {
@@ -184,6 +186,15 @@ private final class SlowService: Sendable {
     #expect(error?.matches(CommonFailure.stateUnavailable) == true && error?.message == status.problem)
     #expect(try await host.client.call(ServicePing.self).epoch == 0)
     try await instance.stop()
+  }
+
+  @Test func theAlertBusIsToldWhileItDoesNotServe() async throws {
+    let bus = FakeBus()
+    let server = try host.serveAlerts(bus)
+    let instance = host.start(.cpu0)
+    await bus.has(kind: "serviceInRecovery")
+    try await instance.stop()
+    server.cancel()
   }
 
   @Test func itServesWhenTheLegIsBack() async throws {

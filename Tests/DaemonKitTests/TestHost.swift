@@ -28,6 +28,13 @@ final class TestHost: Sendable {
     self.configuration = configuration
     for name in ["run", "io0", "io1"] { try folder.makeDirectory(name) }
     let path = HostPaths(configuration).socket(.vm)
+    listener = try Self.listen(path)
+    client = ServiceClient(socketPath: path, deadline: .seconds(60))
+  }
+
+  deinit { close(listener) }
+
+  private static func listen(_ path: String) throws -> Int32 {
     let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -37,12 +44,19 @@ final class TestHost: Sendable {
         Glibc.bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
       }
     }
-    try #require(bound == 0 && listen(listener, 4_096) == 0)
-    self.listener = listener
-    client = ServiceClient(socketPath: path, deadline: .seconds(60))
+    try #require(bound == 0 && Glibc.listen(listener, 4_096) == 0)
+    return listener
   }
 
-  deinit { close(listener) }
+  /// Serves an alert bus on this host's socket until the task is cancelled.
+  func serveAlerts(_ bus: FakeBus) throws -> Task<Void, any Error> {
+    let listener = try Self.listen(paths.socket(.alerts))
+    return Task {
+      defer { close(listener) }
+      let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+      try await RPCServer(listener: listener, router: bus.router, policy: .sameUserIsEverything(), logger: logger).run()
+    }
+  }
 
   /// Starts an instance; `activate` makes the service, one without methods when left out.
   func start(
