@@ -182,6 +182,8 @@ public final class RPCServer: Sendable {
 
   /// Accepts what waits. On the loop's thread.
   fileprivate func acceptWaiting() {
+    // Whoever shares the listener may have cleared the flag, and a call that waits would stop all connections.
+    UnixSocket.setNonBlocking(listener)
     for _ in 0..<64 {
       guard state.withLock({ $0.isAccepting }) else { return }
       switch accept(listener) {
