@@ -115,6 +115,10 @@ let services: [Target] = [
     ["FTVSClient", "Lab", "LabAPI", "HostConfiguration", "Primitives", "RPC", "RPCSocket", arguments, log] + apis),
 ]
 
+let benchmarks: [Target] = [
+  tool("ftvs-bench", "Tests/Benchmarks/Bench", ["FTVSClient", "Primitives", "RPC", "RPCSocket", arguments, log] + apis)
+]
+
 let testTargets: [Target] = [
   tests("PrimitivesTests", ["Primitives"]),
   tests("RPCTests", ["RPC", "Primitives", "ServiceAPI"]),
@@ -164,6 +168,7 @@ let package = Package(
     .executable(name: "ftvs-guest", targets: ["ftvs-guest"]),
     .executable(name: "ftvs-storage", targets: ["ftvs-storage"]),
     .executable(name: "ftvs-alerts", targets: ["ftvs-alerts"]),
+    .executable(name: "ftvs-bench", targets: ["ftvs-bench"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -171,6 +176,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
-  targets: shared + services + testTargets,
+  targets: shared + services + benchmarks + testTargets,
   swiftLanguageModes: [.v6]
 )

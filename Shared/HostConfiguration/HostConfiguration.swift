@@ -15,6 +15,8 @@ public struct HostConfiguration: WireObject, Equatable {
   public var localDirectory: String?
   /// Silence of a module's agent after which the module counts as failed, in milliseconds.
   public var heartbeatBoundMilliseconds: Int?
+  /// How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds.
+  public var guestAnswerBoundMilliseconds: Int?
   /// Socket of the lab that stands in for systemd; left out where systemd runs the host.
   public var labSocket: String?
   /// Program that runs virtual machines.
@@ -25,8 +27,8 @@ public struct HostConfiguration: WireObject, Equatable {
   public var logLevel: String?
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds, labSocket, qemuProgram, accelerator,
-      logLevel
+    case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds,
+      guestAnswerBoundMilliseconds, labSocket, qemuProgram, accelerator, logLevel
   }
 
   public static func field(_ key: CodingKeys) -> Field<HostConfiguration> {
@@ -41,6 +43,12 @@ public struct HostConfiguration: WireObject, Equatable {
         \.heartbeatBoundMilliseconds,
         "Silence of a module's agent after which the module counts as failed, in milliseconds; 100 when left out.",
         in: 20...60_000)
+    case .guestAnswerBoundMilliseconds:
+      Field(
+        \.guestAnswerBoundMilliseconds,
+        "How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds; 15,000 "
+          + "when left out. More for an emulated host.",
+        in: 1_000...600_000)
     case .labSocket: Field(\.labSocket, "Socket of the lab that stands in for systemd.")
     case .qemuProgram: Field(\.qemuProgram, "Program that runs virtual machines.")
     case .accelerator: Field(\.accelerator, "Accelerator of virtual machines: kvm, tcg, or the best there is.")

@@ -1,7 +1,10 @@
 #!/bin/bash
-# Runs in the virtual machine of limits.sh: services and modules only, because a guest in an emulated machine in an
-# emulated machine is too slow to answer in time.
+# limits-inside.sh BINARIES GUEST: runs in the virtual machine of limits.sh.
+#
+# Each module has a processor and memory of its own; the main job is then run on them, with a real guest. An emulated
+# guest in an emulated machine is slow: what is shown here is that nothing depends on modules without limits.
 set -eu
+binaries=$1 guest=$2
 here=$(dirname "$(readlink -f "$0")")
 top=$(dirname "$(dirname "$here")")
 for module in cpu0 cpu1; do
@@ -10,25 +13,17 @@ for module in cpu0 cpu1; do
         >"/etc/systemd/system/ftvs-$module.slice.d/limits.conf"
 done
 mkdir -p /etc/ftvs
-# Everything takes ten times as long here.
-echo '{"heartbeatBoundMilliseconds": 2000}' >/etc/ftvs/host.json
-"$top/deploy/install" --binaries "$1"
-wait_duplex() {
-    for _ in {1..120}; do
-        ftctl status 2>/dev/null | grep -q 'cpu duplex, io duplex' && return 0
-        sleep 0.5
+echo '{"heartbeatBoundMilliseconds": 5000, "guestAnswerBoundMilliseconds": 300000}' >/etc/ftvs/host.json
+
+check_limits() {
+    local module slice
+    for module in cpu0 cpu1; do
+        slice=/sys/fs/cgroup/ftvs.slice/ftvs-$module.slice
+        [ "$(cat "$slice/cpuset.cpus.effective")" = "${module#cpu}" ] || { echo "$module is not pinned"; return 1; }
+        [ "$(cat "$slice/memory.max")" = 1073741824 ] || { echo "$module has no memory limit"; return 1; }
+        echo "$module: processor $(cat "$slice/cpuset.cpus.effective"), memory $(cat "$slice/memory.current") of $(cat "$slice/memory.max")"
     done
-    ftctl status; journalctl --no-pager -q -u 'ftvs-*' -n 60; return 1
 }
-wait_duplex
-for module in cpu0 cpu1; do
-    slice=/sys/fs/cgroup/ftvs.slice/ftvs-$module.slice
-    [ "$(cat "$slice/cpuset.cpus.effective")" = "${module#cpu}" ] || { echo "$module is not pinned"; exit 1; }
-    [ "$(cat "$slice/memory.max")" = 1073741824 ] || { echo "$module has no memory limit"; exit 1; }
-    echo "$module: processor $(cat "$slice/cpuset.cpus.effective"), memory $(cat "$slice/memory.current") of $(cat "$slice/memory.max")"
-done
-ftctl module fail cpu0 --reason "limits test"
-ftctl service ping storage | grep cpu1
-ftctl module online cpu0
-wait_duplex
-echo "cpu0 failed and returned under limits"
+FTVS_SLOW=20 "$top/deploy/quickstart" --systemd --keep --binaries "$binaries" --guest "$guest" --directory /var/tmp/quickstart
+check_limits
+"$top/deploy/install" --uninstall --purge

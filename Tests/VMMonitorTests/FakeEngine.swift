@@ -14,7 +14,9 @@ struct FakeEngine: VMEngine {
     host.state.withLock { $0.plans[unit(plan.slot, plan.module)] = plan }
   }
 
-  func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance {
+  func attach(
+    slot: Int, module: ModuleID, patience: Duration, answerTime: Duration
+  ) async throws(EngineError) -> any VMInstance {
     let unit = unit(slot, module)
     await life.enter("attach \(unit)")
     let instance = FakeInstance(host: host, life: life, unit: unit)

@@ -36,7 +36,7 @@ import Testing
     try process.run()
     defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
-    let instance = try await engine.attach(slot: 0, module: .cpu0, patience: .seconds(20))
+    let instance = try await engine.attach(slot: 0, module: .cpu0, patience: .seconds(20), answerTime: .seconds(20))
     #expect(instance.engine == "qemu/tcg")
     #expect(try await instance.status() == .waiting)
     #expect(await !engine.endedInOrder(slot: 0, module: .cpu0))
@@ -47,7 +47,7 @@ import Testing
 
     // A monitor that takes over connects while the old one's connection is gone.
     instance.close()
-    let second = try await engine.attach(slot: 0, module: .cpu0, patience: .seconds(5))
+    let second = try await engine.attach(slot: 0, module: .cpu0, patience: .seconds(5), answerTime: .seconds(5))
     #expect(try await second.status() == .running)
 
     process.terminate()

@@ -36,9 +36,10 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct QMPClientTests {
   private static let greeting = #"{"QMP": {"version": {}, "capabilities": []}}"#
 
-  private func connected(_ server: FakeQMPServer) async throws -> QMPClient {
+  private func connected(_ server: FakeQMPServer, answerTime: Duration = .seconds(5)) async throws -> QMPClient {
     let reactor = try #require(SocketReactor())
-    return try await QMPClient.connect(path: server.path, reactor: reactor, patience: .seconds(5))
+    return try await QMPClient.connect(
+      path: server.path, reactor: reactor, patience: .seconds(5), answerTime: answerTime)
   }
 
   @Test func aCommandGetsItsAnswerThoughEventsComeBetween() async throws {
@@ -66,10 +67,8 @@ import Testing
     let server = try FakeQMPServer(greeting: Self.greeting) { command in
       command.contains("cont") ? [] : [#"{"return": {}, "id": ID}"#]
     }
-    let client = try await connected(server)
-    await #expect(throws: QMPClient.Failure.timedOut(command: "cont")) {
-      try await client.execute("cont", timeout: .milliseconds(50))
-    }
+    let client = try await connected(server, answerTime: .milliseconds(200))
+    await #expect(throws: QMPClient.Failure.timedOut(command: "cont")) { try await client.execute("cont") }
   }
 
   @Test func theEndOfTheConnectionEndsCommandsAndEvents() async throws {
@@ -92,7 +91,8 @@ import Testing
   @Test func nobodyListeningIsSaidAfterTheWait() async throws {
     let reactor = try #require(SocketReactor())
     await #expect(throws: QMPClient.Failure.self) {
-      try await QMPClient.connect(path: "/nonexistent/socket", reactor: reactor, patience: .milliseconds(20))
+      try await QMPClient.connect(
+        path: "/nonexistent/socket", reactor: reactor, patience: .milliseconds(20), answerTime: .seconds(5))
     }
   }
 }

@@ -19,6 +19,8 @@ enum VMDaemon {
     let isLab = activation.configuration.labSocket != nil
     let users = GuestUsers()
     let alerts = activation.alerts
+    var timing = MonitorTiming()
+    if let bound = activation.configuration.guestAnswerBoundMilliseconds { timing.answerTime = .milliseconds(bound) }
     let monitor = VMMonitor(
       MonitorEnvironment(
         state: activation.state, units: units, engine: engine, consoles: engine.consoles,
@@ -28,7 +30,8 @@ enum VMDaemon {
         },
         paths: activation.paths, module: activation.module,
         bootIdentity: await BootIdentity.read(labSocket: activation.configuration.labSocket),
-        guestUser: { slot in isLab ? getuid() : await users.user(slot: slot) }, logger: activation.logger))
+        guestUser: { slot in isLab ? getuid() : await users.user(slot: slot) }, timing: timing,
+        logger: activation.logger))
     try await monitor.load()
     return ActiveService(
       router: VMService.router(monitor, version: Daemon.version), tasks: [{ try await monitor.run() }],

@@ -11,8 +11,12 @@ public protocol VMEngine: Sendable {
 
   /// Connects to a guest whose unit runs, whoever started it.
   ///
-  /// - Parameter patience: how long it may take until the guest's process answers.
-  func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance
+  /// - Parameters:
+  ///   - patience: how long it may take until the guest's process listens.
+  ///   - answerTime: how long the process may then take for each answer, now and later.
+  func attach(
+    slot: Int, module: ModuleID, patience: Duration, answerTime: Duration
+  ) async throws(EngineError) -> any VMInstance
 
   /// Whether a guest that could not be started with the host's accelerator may be tried without.
   var mayEmulate: Bool { get }

@@ -55,10 +55,11 @@ public struct MonitorEnvironment: Sendable {
 
 /// Every wait of the monitor.
 public struct MonitorTiming: Sendable {
-  /// How long the process of a new guest may take until it answers.
-  public var startPatience = Duration.seconds(15)
-  /// How long a guest that runs already may take until it answers whoever takes over.
-  public var adoptPatience = Duration.seconds(2)
+  /// How long a guest's process may take until it listens, and for each of its answers. Long: a process that is merely slow
+  /// is not to be ended, and one that has ended is noticed by its end.
+  public var answerTime = Duration.seconds(15)
+  /// Between looks at whether the process of a new guest, which does not listen yet, is still there.
+  public var startLook = Duration.milliseconds(250)
   /// How long to wait for the hardware supervisor's choice before taking the own module.
   public var placePatience = Duration.milliseconds(500)
   /// How long to wait for the reason of a module's loss that its mark tells of.

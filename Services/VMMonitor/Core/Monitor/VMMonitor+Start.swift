@@ -89,10 +89,11 @@ extension VMMonitor {
   /// Connects to a process that was just started; gives up early when it has ended.
   private func answering(_ name: VMName, slot: Int, on module: ModuleID) async throws(RPCError) -> any VMInstance {
     let unit = Machine.unit(module, slot: slot)
-    let deadline = ContinuousClock.now + timing.startPatience
+    let deadline = ContinuousClock.now + timing.answerTime
     while true {
       do {
-        return try await environment.engine.attach(slot: slot, module: module, patience: .milliseconds(250))
+        return try await environment.engine.attach(
+          slot: slot, module: module, patience: timing.startLook, answerTime: timing.answerTime)
       } catch {
         let status = try? await environment.units.status(unit)
         let isAlive = status.map { $0.activeState == .active || $0.activeState == .activating } ?? true
@@ -181,7 +182,7 @@ extension VMMonitor {
   func running(_ name: VMName, _ summary: VMSummary) async throws(RPCError) -> VMSummary {
     guard summary.state == .starting || summary.state == .failedOver else { return summary }
     let events = follow()
-    let settled = await within(timing.startPatience * 2) { () -> VMSummary? in
+    let settled = await within(timing.answerTime * 2) { () -> VMSummary? in
       do {
         for try await event in events where event.vm.name == name {
           if event.vm.state != .starting, event.vm.state != .failedOver { return event.vm }

@@ -106,7 +106,7 @@ extension VMMonitor {
     let status: EngineStatus
     do {
       instance = try await environment.engine.attach(
-        slot: record.slot, module: module, patience: timing.adoptPatience)
+        slot: record.slot, module: module, patience: timing.answerTime, answerTime: timing.answerTime)
       status = try await instance.status()
       if status == .waiting { try await instance.resume() }
     } catch {

@@ -160,7 +160,8 @@ extension VMMonitor {
   private func reattach(_ name: VMName, _ module: ModuleID) async throws(RPCError) {
     guard let slot = machines[name]?.record.slot else { return }
     do {
-      let instance = try await environment.engine.attach(slot: slot, module: module, patience: timing.adoptPatience)
+      let instance = try await environment.engine.attach(
+        slot: slot, module: module, patience: timing.answerTime, answerTime: timing.answerTime)
       adopt(instance, name, on: module)
     } catch {
       let ending = Ending(

@@ -40,10 +40,13 @@ public struct QEMUEngine: VMEngine {
     if let failure { throw .notPrepared(failure.description) }
   }
 
-  public func attach(slot: Int, module: ModuleID, patience: Duration) async throws(EngineError) -> any VMInstance {
+  public func attach(
+    slot: Int, module: ModuleID, patience: Duration, answerTime: Duration
+  ) async throws(EngineError) -> any VMInstance {
     let guest = GuestFiles(paths, slot: slot, module: module)
     do {
-      let client = try await QMPClient.connect(path: guest.control, reactor: reactor, patience: patience)
+      let client = try await QMPClient.connect(
+        path: guest.control, reactor: reactor, patience: patience, answerTime: answerTime)
       let accelerator = try await client.execute("query-kvm")
       let hasKVM = accelerator["enabled"] == .bool(true)
       return QEMUInstance(client, engine: hasKVM ? "qemu/kvm" : "qemu/tcg")

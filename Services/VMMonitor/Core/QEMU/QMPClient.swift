@@ -37,23 +37,33 @@ final class QMPClient: Sendable {
   let events: AsyncStream<Event>
   private let eventSource: AsyncStream<Event>.Continuation
 
-  private init() {
+  /// How long QEMU may take for an answer.
+  private let answerTime: Duration
+
+  private init(answerTime: Duration) {
+    self.answerTime = answerTime
     (events, eventSource) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
   }
 
   deinit { eventSource.finish() }
 
   /// Connects, trying again while nobody listens, and negotiates.
-  static func connect(path: String, reactor: SocketReactor, patience: Duration) async throws(Failure) -> QMPClient {
+  ///
+  /// - Parameters:
+  ///   - patience: How long nobody may listen.
+  ///   - answerTime: How long QEMU may take for each answer, the greeting included.
+  static func connect(
+    path: String, reactor: SocketReactor, patience: Duration, answerTime: Duration
+  ) async throws(Failure) -> QMPClient {
     let deadline = ContinuousClock.now + patience
     var pause = Duration.milliseconds(1)
     while true {
-      let client = QMPClient()
+      let client = QMPClient(answerTime: answerTime)
       let socket = reactor.connect(path: path) { [weak client] event in client?.handle(event) }
       if let socket {
         client.state.withLock { $0.socket = socket }
         socket.start()
-        try await client.negotiate(until: deadline)
+        try await client.negotiate()
         return client
       }
       guard ContinuousClock.now + pause < deadline else {
@@ -65,8 +75,8 @@ final class QMPClient: Sendable {
     }
   }
 
-  private func negotiate(until deadline: ContinuousClock.Instant) async throws(Failure) {
-    let timer = timer(until: deadline, id: nil)
+  private func negotiate() async throws(Failure) {
+    let timer = timer(answerTime, id: nil)
     defer { timer.cancel() }
     let greeting = await withCheckedContinuation { (waiter: Waiter) in
       let answer = state.withLock { state -> Result<JSONValue, Failure>? in
@@ -78,18 +88,16 @@ final class QMPClient: Sendable {
       if let answer { waiter.resume(returning: answer) }
     }
     _ = try greeting.get()
-    _ = try await execute("qmp_capabilities", timeout: max(.milliseconds(100), deadline - .now))
+    _ = try await execute("qmp_capabilities")
   }
 
   /// Sends a command and waits for its answer.
-  func execute(
-    _ command: String, _ arguments: JSONValue? = nil, timeout: Duration = .seconds(5)
-  ) async throws(Failure) -> JSONValue {
+  func execute(_ command: String, _ arguments: JSONValue? = nil) async throws(Failure) -> JSONValue {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
     }
-    let timer = timer(until: .now + timeout, id: id, command)
+    let timer = timer(answerTime, id: id, command)
     defer { timer.cancel() }
     let answer = await withCheckedContinuation { (waiter: Waiter) in
       let socket = state.withLock { state -> ReactorSocket? in
@@ -112,11 +120,9 @@ final class QMPClient: Sendable {
   /// Ends the connection.
   func close() { state.withLock { $0.socket }?.close() }
 
-  private func timer(until deadline: ContinuousClock.Instant, id: Int64?, _ command: String = "greeting") -> Task<
-    Void, Never
-  > {
+  private func timer(_ time: Duration, id: Int64?, _ command: String = "greeting") -> Task<Void, Never> {
     Task { [weak self] in
-      do { try await Task.sleep(until: deadline, clock: .continuous) } catch { return }
+      do { try await Task.sleep(for: time) } catch { return }
       guard let self else { return }
       let waiter = self.state.withLock { state -> Waiter? in
         guard let id else {

@@ -1,0 +1,3 @@
+enum FailoverBenchmark {
+  static func run(_ options: BenchOptions) async throws -> [BenchmarkRow] { [] }
+}

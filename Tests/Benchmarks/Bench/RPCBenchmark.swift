@@ -1,0 +1,3 @@
+enum RPCBenchmark {
+  static func run(_ options: BenchOptions) async throws -> [BenchmarkRow] { [] }
+}

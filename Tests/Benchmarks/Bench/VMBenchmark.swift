@@ -1,0 +1,3 @@
+enum VMBenchmark {
+  static func run(_ options: BenchOptions) async throws -> [BenchmarkRow] { [] }
+}
