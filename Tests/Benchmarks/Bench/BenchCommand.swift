@@ -2,7 +2,6 @@ import ArgumentParser
 import Glibc
 
 /// `ftvs-bench`: what FTVS does beside what others do, measured in one run.
-@main
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ftvs-bench",
