@@ -32,9 +32,7 @@ struct ServingService: Service {
     guard let listener = process.listeners[service.rawValue] else {
       throw ActivationError.missing(name: service.rawValue, passed: process.listeners.keys.sorted())
     }
-    process.notifier.send(.ready, .status(instance.statusLine))
-    logger.info("Standby: ready, waits for the lease.")
-    guard let lease = try await waitForLease() else { return handOver() }
+    guard let lease = try await takeLease() else { return handOver() }
     defer { lease.release() }
     let taken = ContinuousClock.now
     // Also while the state is refused: that is what most needs to be told.
@@ -56,6 +54,26 @@ struct ServingService: Service {
   }
 
   /// The lease; nil when the instance is to end instead.
+  ///
+  /// Where it is free clients wait already: it is taken at once. Else there is time to rehearse first what a takeover needs,
+  /// and to be ready means to have done that; the lease is waited for from the start.
+  private func takeLease() async throws -> Lease? {
+    if let lease = Lease.takeIfFree(process.paths.lease(service)) {
+      process.notifier.send(.ready)
+      return lease
+    }
+    let rehearsal = Task {
+      await Rehearsal(description: description, process: process).run()
+      guard !Task.isCancelled else { return }
+      process.notifier.send(.ready, .status(instance.statusLine))
+      logger.info("Standby: ready, waits for the lease.")
+    }
+    defer { rehearsal.cancel() }
+    let lease = try await waitForLease()
+    if lease != nil { process.notifier.send(.ready) }
+    return lease
+  }
+
   private func waitForLease() async throws -> Lease? {
     let path = process.paths.lease(service)
     return try await withThrowingTaskGroup(of: Lease?.self) { group in
