@@ -69,6 +69,8 @@ final class LegDatabase {
       let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
       guard mode == "wal" else { throw DatabaseError(resultCode: .SQLITE_IOERR, message: "WAL is not available") }
       try database.execute(sql: "PRAGMA synchronous = FULL")
+      // Who takes over reads the whole log first: a short one keeps that below a millisecond.
+      try database.execute(sql: "PRAGMA wal_autocheckpoint = 100")
     }
     return try DatabaseQueue(path: path, configuration: configuration)
   }

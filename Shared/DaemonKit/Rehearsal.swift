@@ -44,7 +44,8 @@ struct Rehearsal {
         directory: paths.spool(description.service), service: description.service, logger: silent)
       let service = try await rehearse(
         Activation(
-          module: process.module, configuration: configuration(in: directory), paths: paths, state: state, alerts: alerts,
+          module: process.module, configuration: configuration(in: directory), paths: paths, state: state,
+          alerts: alerts,
           host: Host(runDirectory: paths.run), listeners: [:], logger: silent, epoch: state.epoch))
       try await call(service, state, alerts, paths.socket(description.service), silent)
       await service.end()

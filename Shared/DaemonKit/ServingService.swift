@@ -24,6 +24,21 @@ struct ServingService: Service {
   let instance: Instance
   let alerts: AlertPublisher
   let activate: Activate
+  /// Who may call. Looked up before there is a takeover: names are asked of services of the host that may be busy then.
+  let policy: RolePolicy
+
+  init(
+    description: DaemonDescription, process: DaemonProcess, instance: Instance, alerts: AlertPublisher,
+    activate: @escaping Activate
+  ) {
+    self.description = description
+    self.process = process
+    self.instance = instance
+    self.alerts = alerts
+    self.activate = activate
+    // In the lab everything belongs to one user, who may do everything there.
+    policy = process.configuration.labSocket == nil ? .groups() : .sameUserIsEverything()
+  }
 
   var logger: Logger { process.logger }
   var service: ServiceName { description.service }
@@ -166,11 +181,6 @@ struct ServingService: Service {
     let requests = methods.requests
     router.observer = { _ in requests.countOne() }
     return router
-  }
-
-  /// In the lab everything belongs to one user, who may do everything there.
-  var policy: RolePolicy {
-    process.configuration.labSocket == nil ? .groups() : .sameUserIsEverything()
   }
 
   /// `service.forceLeg` of a service that serves: nothing to do where the leg is in step.
