@@ -47,7 +47,8 @@ public enum Daemon {
     let alerts = AlertPublisher(
       directory: process.paths.spool(description.service), service: description.service, logger: process.logger)
     let serving = ServingService(
-      description: description, process: process, instance: instance, alerts: alerts, activate: activate)
+      description: description, process: process, instance: instance, alerts: alerts, activate: activate,
+      roles: RoleLookup(process.configuration))
     let watchdog = WatchdogService(instance: instance, notifier: process.notifier, logger: process.logger)
     // They are shut down in reverse order: serving first, while the watchdog is still told.
     let services: [ServiceGroupConfiguration.ServiceConfiguration] = [

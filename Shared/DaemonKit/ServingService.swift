@@ -24,21 +24,7 @@ struct ServingService: Service {
   let instance: Instance
   let alerts: AlertPublisher
   let activate: Activate
-  /// Who may call. Looked up before there is a takeover: names are asked of services of the host that may be busy then.
-  let policy: RolePolicy
-
-  init(
-    description: DaemonDescription, process: DaemonProcess, instance: Instance, alerts: AlertPublisher,
-    activate: @escaping Activate
-  ) {
-    self.description = description
-    self.process = process
-    self.instance = instance
-    self.alerts = alerts
-    self.activate = activate
-    // In the lab everything belongs to one user, who may do everything there.
-    policy = process.configuration.labSocket == nil ? .groups() : .sameUserIsEverything()
-  }
+  let roles: RoleLookup
 
   var logger: Logger { process.logger }
   var service: ServiceName { description.service }
@@ -78,6 +64,7 @@ struct ServingService: Service {
       return lease
     }
     let rehearsal = Task {
+      await untilServed()
       await Rehearsal(description: description, process: process).run()
       guard !Task.isCancelled else { return }
       process.notifier.send(.ready, .status(instance.statusLine))
@@ -87,6 +74,14 @@ struct ServingService: Service {
     let lease = try await waitForLease()
     if lease != nil { process.notifier.send(.ready) }
     return lease
+  }
+
+  /// Returns when the active instance has opened its state, or after a while: what it does is waited for by clients.
+  private func untilServed() async {
+    for _ in 0..<DaemonLimits.rehearsalLooks {
+      if Lease.holder(path: process.paths.lease(service)).map({ $0.epoch > 0 }) == true { return }
+      guard (try? await Task.sleep(for: DaemonLimits.rehearsalPause)) != nil else { return }
+    }
   }
 
   private func waitForLease() async throws -> Lease? {
@@ -152,7 +147,7 @@ struct ServingService: Service {
       instance: instance, alerts: alerts, requests: RequestCounter(), metrics: active.metrics,
       force: { leg throws(RPCError) in try alreadyActive(leg) })
     let server = RPCServer(
-      listener: listener, router: router(active.router, methods), policy: policy, logger: logger)
+      listener: listener, router: router(active.router, methods), policy: await roles.policy(), logger: logger)
     instance.server = server
     instance.becomeActive()
     process.notifier.send(.status(instance.statusLine))
