@@ -8,7 +8,7 @@ import UnixSignals
 /// A service of the host, as a process.
 public enum Daemon {
   /// Version of the software.
-  public static let version = "1.0.0"
+  public static let version = softwareVersion
 
   /// Runs an instance of a service until it is told to end, or something in it ends that must not; then the process ends with
   /// a status other than 0, and is started anew. Called once, first thing in `main.swift`.
