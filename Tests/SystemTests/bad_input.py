@@ -17,7 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from badinput import frames  # noqa: E402
+from badinput import definitions, frames, layers, nbd, parameters, volumes  # noqa: E402
 from badinput.host import Host, Lab, Report  # noqa: E402
 
 # Descriptors: a thousand connections to each of five sockets.
@@ -28,6 +28,10 @@ def attack(report, host, seed):
     """What can be done to any host."""
     halves = frames.SilentHalves(host)
     frames.run(report, host, seed)
+    parameters.run(report, host)
+    definitions.run(report, host)
+    volumes.run(report, host)
+    nbd.run(report, host, seed)
     report.run("half a frame, then silence", halves.check)
 
 
@@ -53,6 +57,7 @@ def main():
             host = lab.up()
             report = Report(host, arguments.only)
             attack(report, host, seed)
+            layers.run(report, host, lab, seed)
         finally:
             lab.down()
         if not report.failed:

@@ -15,6 +15,10 @@ from protocol import Connection, Cut, Error, Refused, request_key  # noqa: E402
 SERVICES = ("hardware", "vm", "storage", "alerts")
 # Time in which a service must answer whatever else is going on, in seconds.
 PROMPT = 1.0
+# All that cases make.
+MACHINES = ("bad-vm", "bad-other")
+VOLUMES = ("bad-v", "bad-w", "bad-x", "bad-upload", "bad-cut.upload", "bad-guard")
+IMAGES = ("bad-i", "bad-j", "bad-cut")
 
 
 class Bad(Exception):
@@ -65,7 +69,7 @@ class Host:
         except Error as error:
             check_error(error.code, error.kind, error.message, kinds)
             return error
-        raise Bad("%s was answered with %.200s" % (method, json.dumps(answer)))
+        raise Bad("%s with %.200s was answered with %.100s" % (method, json.dumps(parameters), json.dumps(answer)))
 
     def document(self, service):
         return self.call(service, "rpc.discover")
@@ -99,6 +103,26 @@ class Host:
             found += page
             sequence = page[-1]["sequence"]
 
+    def clean(self):
+        """Removes what a case that failed may have left."""
+        for name in MACHINES:
+            self.call("vm", "vm.kill", name=name) if self.has_machine(name) else None
+            self.call("vm", "vm.undefine", name=name)
+        for name in VOLUMES:
+            try:
+                self.call("storage", "volume.delete", volume=name)
+            except Error:
+                self.call("storage", "volume.fence", volume=name)
+                self.call("storage", "volume.delete", volume=name)
+        for name in IMAGES:
+            self.call("storage", "library.delete", image=name)
+
+    def has_machine(self, name):
+        return any(vm["name"] == name for vm in self.call("vm", "vm.list")["vms"])
+
+    def has_volume(self, name):
+        return any(volume["volume"] == name for volume in self.call("storage", "volume.list")["volumes"])
+
     def metric(self, service, name):
         metrics = self.call(service, "service.metrics")["metrics"]
         return next(metric["value"] for metric in metrics if metric["name"] == name)
@@ -128,7 +152,9 @@ def check_error(code, kind, message, kinds):
     """An error has a stable kind that was expected and a sentence for people."""
     require(kind in kinds, "error %s (%s) instead of %s: %s", kind, code, " or ".join(kinds), message[:300])
     require(code != 0, "%s has no code", kind)
-    require(re.match(r'^[A-Za-z0-9"/].{10,}[.)?]$', message, re.DOTALL), "no sentence: %r", message[:300])
+    # What is wrong with a parameter is said as "params.volume: missing", whatever else is a sentence.
+    pattern = r"params\S*: .{5,}" if message.startswith("params") else r"[A-Za-z0-9\"'/].{10,}[.)?]"
+    require(re.fullmatch(pattern, message, re.DOTALL), "no sentence: %r", message[:300])
     require(len(message) < 4000, "a sentence of %d characters", len(message))
 
 
@@ -154,7 +180,7 @@ class Report:
         sequence = self.host.last_alert() if not restarts else None
         try:
             yield
-        except (Bad, Error, Cut, Refused, OSError, AssertionError, subprocess.SubprocessError) as error:
+        except Exception as error:  # Whatever it is, the next case is run.
             problem = "%s: %s" % (type(error).__name__, error) if not isinstance(error, Bad) else str(error)
         if not restarts:
             problem = problem or self.harm(before, sequence, alerts)
@@ -163,8 +189,11 @@ class Report:
     def run(self, name, body, *arguments, **options):
         if self.only and not re.search(self.only, name):
             return
-        with self.case(name, **options):
-            body(*arguments)
+        try:
+            with self.case(name, **options):
+                body(*arguments)
+        finally:
+            self.host.clean()
 
     def note(self, name, problem, seconds):
         if problem is None:
