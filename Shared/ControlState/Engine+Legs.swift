@@ -101,7 +101,9 @@ extension Engine {
     if inStep.contains(where: { look($0.leg).complaint(about: $0.identity) != nil }) || header?.generation != witnessed
     {
       // Dropping is part of every transaction: an empty one does it.
-      do { try write(leavingOut: [:], Room(isOwn: true)) { _ in } } catch { logger.error("leg not dropped", metadata: ["error": "\(error)"]) }
+      do { try write(leavingOut: [:], Room(isOwn: true)) { _ in } } catch {
+        logger.error("leg not dropped", metadata: ["error": "\(error)"])
+      }
     }
     guard failure == nil else { return }
     keepReserves()

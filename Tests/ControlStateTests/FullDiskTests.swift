@@ -63,8 +63,7 @@ struct FullDiskTests {
     return try await state.items().count
   }
 
-  @Test func `with not a byte left the state opens again and again, is read, and goes on when there is room`() async throws
-  {
+  @Test func `with not a byte left the state opens again and again, is read, and goes on with room`() async throws {
     var state = try await fixture.open()
     try await state.add("a")
     try small.fill()
