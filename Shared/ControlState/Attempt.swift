@@ -17,9 +17,9 @@ struct LegFailure: Sendable {
   }
 
   init(_ error: any Error) {
-    reason = Engine.describe(error)
     isFull =
       ((error as? DatabaseError)?.resultCode.primaryResultCode == .SQLITE_FULL) || (error as? FileError)?.isFull == true
+    reason = isFull ? "it is full; free space on it (\(Engine.describe(error)))" : Engine.describe(error)
   }
 }
 

@@ -109,6 +109,22 @@ struct FullDiskTests {
     await state.close()
   }
 
+  @Test func `a full leg is dropped, keeps no half copy, and is taken back when it has room`() async throws {
+    let state = try await fixture.open()
+    try small.fill([.io1])
+    for _ in 0..<12 { try await state.add(String(repeating: "x", count: 100_000)) }
+    let status = try #require(state.legs().last)
+    #expect(status.state == .lost)
+    #expect(status.reason?.contains("free space") == true)
+    await state.checkLegs()
+    for await legs in state.legChanges() where legs.last?.state == .lost { break }
+    #expect(access("\(fixture.leg(.io1))/vm/state.sqlite.new", F_OK) != 0)
+    small.empty()
+    #expect(await state.reaches(.inStep, .inStep))
+    #expect(try await state.items().count == 12)
+    await state.close()
+  }
+
   @Test func `the reserve is taken again as soon as there is room`() async throws {
     let state = try await fixture.open()
     #expect(LegID.allCases.allSatisfy(small.hasReserve))
