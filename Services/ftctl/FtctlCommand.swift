@@ -23,6 +23,7 @@ struct FtctlCommand: AsyncParsableCommand {
 
   /// Runs what the command line says; a command that does not exist is answered with those that are near.
   static func main() async {
+    Terminal.takeStandardDescriptors()
     do {
       var command = try await asyncParseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

@@ -8,7 +8,7 @@ import tempfile
 from . import volumes
 from .host import require
 
-USAGE, NO_INPUT, UNAVAILABLE, FAILED, DONE = 64, 66, 69, 1, 0
+DONE, FAILED, USAGE, NO_INPUT, UNAVAILABLE, SYSTEM = 0, 1, 64, 66, 69, 71
 
 
 class Ftctl:
@@ -109,7 +109,7 @@ def surroundings(host):
     done = subprocess.run(
         [host.ftctl, "status", "--run-directory", host.run], stdout=None, stderr=subprocess.PIPE, timeout=20,
         preexec_fn=lambda: os.close(1))
-    require(done.returncode >= 0, "with standard output closed ftctl ended by signal %d", -done.returncode)
+    require(done.returncode == SYSTEM, "with standard output closed ftctl ended with %d", done.returncode)
     reader, writer = os.pipe()
     os.close(reader)
     done = ftctl.run("api", "storage", stdout=writer)
@@ -118,7 +118,7 @@ def surroundings(host):
     with open("/dev/full", "w") as full:
         done = ftctl.run("api", "storage", stdout=full)
     require(b"Fatal" not in done.stderr and done.returncode >= 0, "to a full disk: %d %s", done.returncode, done.stderr)
-    require(done.returncode != DONE, "what could not be printed is reported as done")
+    require(done.returncode == SYSTEM, "what could not be printed ended with %d", done.returncode)
     done = subprocess.run(
         [host.ftctl, "status", "--run-directory", host.run], stdout=subprocess.PIPE, stderr=None, timeout=20,
         stdin=None, preexec_fn=lambda: (os.close(0), os.close(2)))
