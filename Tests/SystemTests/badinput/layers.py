@@ -1,4 +1,7 @@
-"""VHD files that were changed under a closed volume: opening refuses, says why, and other volumes work on."""
+"""VHD files that were changed under a closed volume: opening refuses, says why, and other volumes work on.
+
+What a VHD has no checksum of, data and the bitmaps of sectors, nobody can see to be wrong: these are not tried here.
+"""
 
 import os
 import random
@@ -157,19 +160,19 @@ def flipped(host, lab, seed):
 
 
 def one_leg(host, lab):
-    """Damage on one leg only, while the volume is closed: what the other holds is right and is what is read."""
+    """Damage on one leg only, while the volume is closed: the other's copy is read, and the damaged one made anew."""
     layers = prepare(host, lab)
+    in_step = lambda: all(leg["state"] == "inStep" for leg in host.call("storage", "volume.legs")["legs"])  # noqa: E731
     try:
         for leg in (0, 1):
-            for name in ("two damaged footers", "an empty file", "a foreign parent"):
+            for name in ("two damaged footers", "an empty file", "a parent of another time"):
                 layers.change(DAMAGES[name], (leg,))
-                try:
-                    data = volumes.read(host, "bad-v", 4)
-                    require(data == b"base", "%s on %s: %s is read", name, LEGS[leg], data)
-                except Error as error:
-                    check_error(error.code, error.kind, error.message, ("damagedLayer", "legUnavailable"))
+                data = volumes.read(host, "bad-v", 4)
+                require(data == b"base", "%s on %s: %s is read", name, LEGS[leg], data)
                 require(volumes.read(host, "bad-guard", 5) == b"guard", "another volume")
-                layers.restore()
+                host.wait_for("%s to be in step again" % LEGS[leg], 60, in_step)
+                require([open(path, "rb").read() for path in layers.paths] == layers.saved, "the damage is still there")
+        host.wait_duplex()
     finally:
         layers.restore()
     require(volumes.read(host, "bad-v", 4) == b"base", "after repair")
@@ -181,4 +184,4 @@ def run(report, host, lab, seed):
         report.run("a layer with %s" % name, damage, host, lab, body, alerts=alerts)
     report.run("a layer whose file is gone, or no file", gone, host, lab, alerts=alerts + ("legLost",))
     report.run("layers with bytes changed by chance, seed %s" % seed, flipped, host, lab, seed, alerts=alerts)
-    report.run("a layer that is damaged on one leg", one_leg, host, lab, alerts=alerts + ("legLost",))
+    report.run("a layer that is damaged on one leg", one_leg, host, lab, alerts=("legLost", "moduleFailed", "pairSimplex"))
