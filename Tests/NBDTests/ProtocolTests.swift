@@ -166,7 +166,8 @@ import Testing
     let silent = try WireClient(server)
     let good = try WireClient(server)
     try good.go("a")
-    #expect(oldest.isEnded())
+    // It may have been greeted before.
+    while oldest.receive(1) != nil {}
     try silent.go("a")
     good.request(3)
     #expect(try #require(good.simpleReply()) == (0, 1))
