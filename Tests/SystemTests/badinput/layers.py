@@ -40,6 +40,9 @@ class Layers:
             with open(self.paths[leg], "wb") as file:
                 file.write(bytes(changed))
 
+    def are_whole(self):
+        return [open(path, "rb").read() for path in self.paths] == self.saved
+
     def restore(self):
         for path, saved in zip(self.paths, self.saved):
             if os.path.isdir(path):
@@ -159,10 +162,13 @@ def flipped(host, lab, seed):
     require(volumes.read(host, "bad-v", 4) == b"base", "after repair")
 
 
+def legs_in_step(host):
+    return all(leg["state"] == "inStep" for leg in host.call("storage", "volume.legs")["legs"])
+
+
 def one_leg(host, lab):
     """Damage on one leg only, while the volume is closed: the other's copy is read, and the damaged one made anew."""
     layers = prepare(host, lab)
-    in_step = lambda: all(leg["state"] == "inStep" for leg in host.call("storage", "volume.legs")["legs"])  # noqa: E731
     try:
         for leg in (0, 1):
             for name in ("two damaged footers", "an empty file", "a parent of another time"):
@@ -170,9 +176,8 @@ def one_leg(host, lab):
                 data = volumes.read(host, "bad-v", 4)
                 require(data == b"base", "%s on %s: %s is read", name, LEGS[leg], data)
                 require(volumes.read(host, "bad-guard", 5) == b"guard", "another volume")
-                host.wait_for("%s to be in step again" % LEGS[leg], 60, in_step)
-                require([open(path, "rb").read() for path in layers.paths] == layers.saved, "the damage is still there")
-        host.wait_duplex()
+                host.wait_for("%s to be made anew" % LEGS[leg], 60, lambda: layers.are_whole() and legs_in_step(host))
+                host.wait_duplex()
     finally:
         layers.restore()
     require(volumes.read(host, "bad-v", 4) == b"base", "after repair")
@@ -184,4 +189,6 @@ def run(report, host, lab, seed):
         report.run("a layer with %s" % name, damage, host, lab, body, alerts=alerts)
     report.run("a layer whose file is gone, or no file", gone, host, lab, alerts=alerts + ("legLost",))
     report.run("layers with bytes changed by chance, seed %s" % seed, flipped, host, lab, seed, alerts=alerts)
-    report.run("a layer that is damaged on one leg", one_leg, host, lab, alerts=("legLost", "moduleFailed", "pairSimplex"))
+    # The supervisor may still be bringing one module back when the other one's leg is damaged.
+    failures = ("legLost", "moduleFailed", "pairSimplex", "pairDown")
+    report.run("a layer that is damaged on one leg", one_leg, host, lab, alerts=failures)
