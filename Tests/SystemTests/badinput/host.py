@@ -91,6 +91,13 @@ class Host:
                     life[unit["unit"]] = unit.get("processID")
         return life
 
+    def endings(self):
+        """How processes of a lab ended lately, for whoever reads of a failure."""
+        if not self.is_lab:
+            return ""
+        with open(os.path.dirname(self.run) + "/log/lab.log") as log:
+            return "; the lab's log: " + " | ".join([line.strip() for line in log if "A unit ended" in line][-4:])
+
     def last_alert(self):
         return self.call("alerts", "alert.list", limit=1, newest=True)["lastSequence"]
 
@@ -216,7 +223,7 @@ class Report:
         if after != before:
             return "processes changed: " + ", ".join(
                 "%s was %s, is %s" % (key, before.get(key), after.get(key))
-                for key in sorted(set(before) | set(after)) if before.get(key) != after.get(key))
+                for key in sorted(set(before) | set(after)) if before.get(key) != after.get(key)) + self.host.endings()
         if raised:
             return "alert %s: %s" % (raised[0]["kind"], raised[0]["message"])
         return None
