@@ -24,6 +24,7 @@ struct FtctlCommand: AsyncParsableCommand {
 
   /// Runs what the command line says; a command that does not exist is answered with those that are near.
   static func main() async {
+    Terminal.takeStandardDescriptors()
     let words = WordOrder.natural(Array(CommandLine.arguments.dropFirst()), root: self)
     do {
       var command = try await asyncParseAsRoot(words)
