@@ -97,7 +97,7 @@ final class FramedSocket: EventHandler {
       outbound.queue.append(frame)
       outbound.queuedBytes += frame.count
       guard wasEmpty else {
-        if outbound.queuedBytes > limits.outboundBytes { abandon(&outbound) }
+        if outbound.queuedBytes > limits.outboundBytes { abandon(&outbound, hearing: false) }
         return true
       }
       flush(&outbound)
@@ -124,7 +124,7 @@ final class FramedSocket: EventHandler {
         UnixSocket.send(outbound.descriptor, UnsafeRawBufferPointer(rebasing: $0[outbound.sent...]))
       }
       if count < 0 {
-        abandon(&outbound)
+        abandon(&outbound, hearing: true)
         return
       }
       if count == 0 { break }
@@ -142,13 +142,17 @@ final class FramedSocket: EventHandler {
     if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
   }
 
-  /// Nothing more can be sent: the loop closes.
-  private func abandon(_ outbound: inout Outbound) {
+  /// Nothing more can be sent: the loop closes. A peer that has closed may have said why: whoever wants to hear it reads what
+  /// has arrived before.
+  private func abandon(_ outbound: inout Outbound, hearing: Bool) {
     outbound.isBroken = true
     outbound.queue = []
     outbound.sent = 0
     outbound.queuedBytes = 0
-    loop.execute { [self] in closeNow() }
+    loop.execute { [self] in
+      if hearing { receive(hungUp: true) }
+      closeNow()
+    }
   }
 
   private func watch(_ outbound: inout Outbound) {
