@@ -85,6 +85,8 @@ public struct Router: Sendable {
     observer?(method)
     if method == Discover.name {
       _ = try WireCoder.decode(Nothing.self, from: params, unknownMembers: .refuse)
+      // The document takes milliseconds: not on the event loop.
+      await Task.yield()
       return OpenRPC.document(title: title, version: version, methods: methods)
     }
     guard case .call(let call) = try route(method, context) else { throw notFound(method) }
@@ -118,8 +120,8 @@ public struct Router: Sendable {
 /// an error.
 typealias EventSource = @Sendable (_ emit: @Sendable (JSONValue) async -> Bool) async -> RPCError?
 
-/// A method and what handles it.
-private struct Route: Sendable {
+/// A method and what handles it. A class, so that to look one up is to copy one reference.
+private final class Route: Sendable {
   typealias Call = @Sendable (JSONValue, RequestContext) async throws(RPCError) -> JSONValue
   typealias Open = @Sendable (JSONValue, RequestContext) async throws(RPCError) -> EventSource
 
@@ -130,4 +132,9 @@ private struct Route: Sendable {
 
   let description: MethodDescription
   let handling: Handling
+
+  init(description: MethodDescription, handling: Handling) {
+    self.description = description
+    self.handling = handling
+  }
 }

@@ -33,10 +33,18 @@ struct WireDecoder: Decoder {
     unknown: WireCoder.UnknownMembers
   ) throws -> T {
     guard case .string(let text) = value else { throw WireProblem(place(), "expected a string") }
-    if let decoded = word.make(text) as? T { return decoded }
+    if let decoded: T = make(word, text) { return decoded }
     // A newer service's word, where the enumeration has a place for such.
-    if unknown == .ignore, let decoded = word.make("unknown") as? T, decoded is any CaseIterable { return decoded }
+    if unknown == .ignore, type is any CaseIterable.Type, let decoded: T = make(word, "unknown") { return decoded }
     throw WireProblem(place(), word.rule(text))
+  }
+
+  /// `word` is of T's facts.
+  private static func make<T>(_ word: WireFacts.Word, _ text: String) -> T? {
+    withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { memory in
+      guard let place = memory.baseAddress, word.make(text, place) else { return nil }
+      return place.move()
+    }
   }
 
   private static func refuseUnknown(_ object: JSONObject, _ facts: WireFacts.Object, _ path: WirePath) throws {

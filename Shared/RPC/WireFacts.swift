@@ -13,10 +13,12 @@ enum WireFacts: Sendable {
   /// Anything else: its own `Codable` does.
   case plain
 
+  /// Its closures take a place in memory that is of the very type that the facts were found for; a type in between, such as
+  /// `Any`, would cost more than all the rest.
   struct Word: Sendable {
-    /// The value that a text stands for, or nil.
-    let make: @Sendable (String) -> Any?
-    let text: @Sendable (Any) -> String?
+    /// Initializes the memory with the value that a text stands for; false, and the memory stays empty, when there is none.
+    let make: @Sendable (String, _ memory: UnsafeMutableRawPointer) -> Bool
+    let text: @Sendable (_ value: UnsafeRawPointer) -> String
     /// Why a text was refused.
     let rule: @Sendable (String) -> String
   }
@@ -69,7 +71,12 @@ enum WireFacts: Sendable {
   }
 
   private static func facts<T: WireValue & RawRepresentable<String>>(ofWord type: T.Type) -> Word {
-    Word(make: { T(rawValue: $0) }, text: { ($0 as? T)?.rawValue }, rule: { rule(of: T.self, $0) })
+    Word(
+      make: { text, memory in
+        guard let value = T(rawValue: text) else { return false }
+        memory.initializeMemory(as: T.self, to: value)
+        return true
+      }, text: { $0.load(as: T.self).rawValue }, rule: { rule(of: T.self, $0) })
   }
 
   private static func rule<T: WireValue & RawRepresentable<String>>(of type: T.Type, _ text: String) -> String {

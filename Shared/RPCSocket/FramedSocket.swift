@@ -22,16 +22,16 @@ protocol FramedSocketOwner: AnyObject, Sendable {
 /// A non-blocking stream socket that sends and receives frames.
 ///
 /// Any thread may send: bytes that the socket takes at once are written by the sending thread, which saves the round trip to the
-/// loop; the loop writes the rest. Only the loop's thread reads and closes.
+/// loop; the loop writes the rest. Only the loop's thread reads and closes. Where several frames have come at once, what answers
+/// them is sent at once, too.
 final class FramedSocket: EventHandler {
   private struct Outbound {
     /// -1 once closed.
     var descriptor: Int32
     var registration: EventLoop.Registration?
-    var queue: [[UInt8]] = []
-    /// Bytes of the queue's first frame that are sent.
-    var sent = 0
-    var queuedBytes = 0
+    var queue = OutboundBuffer()
+    /// While several frames are handled in a row, their answers are sent together.
+    var isGathering = false
     var isReading = true
     /// The peer has said that it sends no more.
     var hasEnded = false
@@ -44,9 +44,11 @@ final class FramedSocket: EventHandler {
 
     var events: EventLoop.Events {
       var events: EventLoop.Events = isReading ? [.readable] : []
-      if !queue.isEmpty { events.insert(.writable) }
+      if isBlocked { events.insert(.writable) }
       return events
     }
+    /// Whether the peer has taken less than there was; the loop sends the rest.
+    var isBlocked: Bool { writeDeadline != nil }
     var deadline: UInt64? { [frameDeadline, writeDeadline, ownerDeadline].compactMap(\.self).min() }
   }
 
@@ -81,30 +83,29 @@ final class FramedSocket: EventHandler {
   // MARK: Sending
 
   /// Bytes that wait for the peer.
-  var queuedBytes: Int { outbound.withLock { $0.queuedBytes } }
+  var queuedBytes: Int { outbound.withLock { $0.queue.count } }
 
   /// Whether neither side has closed.
   var isOpen: Bool { outbound.withLock { $0.descriptor >= 0 && !$0.isBroken } }
 
-  /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait already.
+  /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait for the peer already.
   @discardableResult
   func send(_ message: [UInt8], queueLimit: Int? = nil) -> Bool {
-    let frame = FrameBuffer.frame(message)
-    return outbound.withLock { outbound in
+    outbound.withLock { outbound in
       guard outbound.descriptor >= 0, !outbound.isBroken else { return false }
-      if let queueLimit, outbound.queuedBytes > queueLimit { return false }
-      let wasEmpty = outbound.queue.isEmpty
-      outbound.queue.append(frame)
-      outbound.queuedBytes += frame.count
-      guard wasEmpty else {
-        if outbound.queuedBytes > limits.outboundBytes { abandon(&outbound) }
-        return true
+      if let queueLimit, outbound.isBlocked, outbound.queue.count > queueLimit { return false }
+      outbound.queue.append(message)
+      if outbound.isBlocked {
+        if outbound.queue.count > limits.outboundBytes { abandon(&outbound) }
+      } else if !outbound.isGathering || outbound.queue.count >= Self.gatheredBytes {
+        flush(&outbound)
       }
-      flush(&outbound)
-      if !outbound.queue.isEmpty { watch(&outbound) }
       return true
     }
   }
+
+  /// Answers are sent together up to here, so that the first of them does not wait for long.
+  private static let gatheredBytes = 4_096
 
   /// Closes once everything queued is sent.
   func closeWhenSent() {
@@ -117,37 +118,50 @@ final class FramedSocket: EventHandler {
     if isDone { close() }
   }
 
-  /// Sends as much as the socket takes.
+  /// Sends as much as the socket takes, and has the loop send the rest.
   private func flush(_ outbound: inout Outbound) {
-    while let frame = outbound.queue.first {
-      let count = frame.withUnsafeBytes {
-        UnixSocket.send(outbound.descriptor, UnsafeRawBufferPointer(rebasing: $0[outbound.sent...]))
-      }
-      if count < 0 {
-        abandon(&outbound)
-        return
-      }
+    let wasBlocked = outbound.isBlocked
+    while !outbound.queue.isEmpty {
+      let descriptor = outbound.descriptor
+      let count = outbound.queue.withUnsent { UnixSocket.send(descriptor, $0) }
+      if count < 0 { return abandon(&outbound) }
       if count == 0 { break }
-      outbound.sent += count
-      outbound.queuedBytes -= count
+      outbound.queue.took(count)
       outbound.writeDeadline = nil
-      if outbound.sent == frame.count {
-        outbound.queue.removeFirst()
-        outbound.sent = 0
-      }
     }
-    let deadline = outbound.queue.isEmpty ? nil : UnixSocket.now() + limits.writeTimeout.nanosecondCount
-    guard deadline != nil || outbound.writeDeadline != nil else { return }
-    outbound.writeDeadline = deadline
+    guard wasBlocked || !outbound.queue.isEmpty else { return }
+    if outbound.queue.isEmpty {
+      outbound.writeDeadline = nil
+    } else if outbound.writeDeadline == nil {
+      outbound.writeDeadline = UnixSocket.now() + limits.writeTimeout.nanosecondCount
+    }
+    if outbound.isBlocked != wasBlocked { watch(&outbound) }
     if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
+  }
+
+  /// From now on what is sent waits for `endGathering`, as long as it is little.
+  private func beginGathering() -> (any FramedSocketOwner)? {
+    outbound.withLock { outbound in
+      outbound.isGathering = outbound.owner != nil
+      return outbound.owner
+    }
+  }
+
+  private func endGathering() {
+    let isDone = outbound.withLock { outbound in
+      guard outbound.isGathering else { return false }
+      outbound.isGathering = false
+      guard outbound.descriptor >= 0, !outbound.isBroken, !outbound.isBlocked else { return false }
+      flush(&outbound)
+      return outbound.closesWhenSent && outbound.queue.isEmpty
+    }
+    if isDone { close() }
   }
 
   /// Nothing more can be sent: the loop closes.
   private func abandon(_ outbound: inout Outbound) {
     outbound.isBroken = true
-    outbound.queue = []
-    outbound.sent = 0
-    outbound.queuedBytes = 0
+    outbound.queue.removeAll()
     loop.execute { [self] in closeNow() }
   }
 
@@ -164,7 +178,6 @@ final class FramedSocket: EventHandler {
         guard outbound.descriptor >= 0, !outbound.isBroken else { return (nil, false) }
         flush(&outbound)
         guard outbound.queue.isEmpty else { return (nil, false) }
-        watch(&outbound)
         return (outbound.owner, outbound.closesWhenSent)
       }
       if isDone { return closeNow() }
@@ -180,22 +193,14 @@ final class FramedSocket: EventHandler {
 
   /// Reads until nothing is left, or for so long that others get their turn.
   private func receive(hungUp: Bool) {
-    let size = 1 << 16
-    for _ in 0..<16 {
+    for _ in 0..<4 {
       let descriptor = outbound.withLock { $0.isReading ? $0.descriptor : -1 }
       guard descriptor >= 0 else { return }
-      let result = withUnsafeTemporaryAllocation(byteCount: size, alignment: 1) { scratch in
-        let result = UnixSocket.receive(descriptor, scratch)
-        if case .bytes(let count) = result {
-          let received = UnsafeRawBufferPointer(rebasing: scratch[..<count])
-          inbound.withLock { $0.append(received) }
-        }
-        return result
-      }
-      switch result {
+      switch UnixSocket.receive(descriptor, loop.scratch) {
       case .bytes(let count):
+        inbound.withLock { $0.append(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])) }
         handleFrames()
-        if count < size, !hungUp { return }
+        if count < loop.scratch.count, !hungUp { return }
       case .nothing: return
       case .broken: return closeNow()
       case .end:
@@ -215,9 +220,9 @@ final class FramedSocket: EventHandler {
 
   /// Hands frames to the owner for as long as it wants them.
   private func handleFrames() {
-    guard let owner = outbound.withLock({ $0.owner }) else { return }
+    guard let owner = beginGathering() else { return }
     var problem: RPCError?
-    let (isPaused, isPartial) = inbound.withLock { inbound in
+    let (isPaused, held) = inbound.withLock { inbound in
       var isPaused = false
       loop: while inbound.count > 0 {
         guard owner.mayReceive() else {
@@ -230,13 +235,16 @@ final class FramedSocket: EventHandler {
           problem = tooLong(length)
           break loop
         case .frame(let range):
+          // What takes long to read holds up no answer.
+          if range.count > limits.inlineParseBytes { endGathering() }
           inbound.withText(range) { owner.received($0) }
           inbound.take(range)
         }
       }
-      return (isPaused, inbound.count > 0 && !isPaused)
+      return (isPaused, inbound.count)
     }
-    if problem == nil, !budget.hold(inbound.withLock { $0.count }, for: self) { problem = InboundBudget.exceeded }
+    endGathering()
+    if problem == nil, !budget.hold(held, for: self) { problem = InboundBudget.exceeded }
     if let problem {
       owner.broken(problem)
       closeWhenSent()
@@ -247,7 +255,7 @@ final class FramedSocket: EventHandler {
         outbound.isReading = !isPaused
         watch(&outbound)
       }
-      updateFrameDeadline(&outbound, isPartial: isPartial)
+      updateFrameDeadline(&outbound, isPartial: held > 0 && !isPaused)
     }
   }
 
@@ -320,8 +328,7 @@ final class FramedSocket: EventHandler {
       if let registration = outbound.registration { loop.remove(registration, outbound.descriptor) }
       Glibc.close(outbound.descriptor)
       outbound.descriptor = -1
-      outbound.queue = []
-      outbound.queuedBytes = 0
+      outbound.queue.removeAll()
       outbound.isReading = false
       defer { outbound.owner = nil }
       return outbound.owner
