@@ -33,17 +33,15 @@ struct WireDecoder: Decoder {
     unknown: WireCoder.UnknownMembers
   ) throws -> T {
     guard case .string(let text) = value else { throw WireProblem(place(), "expected a string") }
-    if let decoded: T = make(word, text) { return decoded }
-    // A newer service's word, where the enumeration has a place for such.
-    if unknown == .ignore, type is any CaseIterable.Type, let decoded: T = make(word, "unknown") { return decoded }
-    throw WireProblem(place(), word.rule(text))
-  }
-
-  /// `word` is of T's facts.
-  private static func make<T>(_ word: WireFacts.Word, _ text: String) -> T? {
-    withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { memory in
-      guard let place = memory.baseAddress, word.make(text, place) else { return nil }
-      return place.move()
+    return try withUnsafeTemporaryAllocation(byteCount: MemoryLayout<T>.size, alignment: MemoryLayout<T>.alignment) {
+      // The allocation is never without an address, and `word` is of T's facts.
+      guard let memory = $0.baseAddress else { throw WireProblem(place(), "expected a string") }
+      // A newer service's word, where the enumeration has a place for such.
+      let takesUnknown = unknown == .ignore && type is any CaseIterable.Type
+      guard word.make(text, memory) || takesUnknown && word.make("unknown", memory) else {
+        throw WireProblem(place(), word.rule(text))
+      }
+      return memory.assumingMemoryBound(to: T.self).move()
     }
   }
 

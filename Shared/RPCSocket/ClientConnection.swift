@@ -12,7 +12,9 @@ final class ClientConnection: FramedSocketOwner {
   private typealias Answer = Result<JSONValue, RPCError>
 
   private struct Pending {
-    let continuation: CheckedContinuation<Answer, Never>
+    /// Not a checked one, whose generic types the runtime would look up at each call. It is resumed once: by whoever takes this out
+    /// of `State.pending`, or by the call itself where it is never put there.
+    let continuation: UnsafeContinuation<Answer, Never>
     let deadline: UInt64
     let sink: EventSink?
   }
@@ -74,7 +76,7 @@ final class ClientConnection: FramedSocketOwner {
     let (sum, overflow) = UnixSocket.now().addingReportingOverflow(timeout.nanosecondCount)
     let deadline = overflow ? .max : sum
     let answer: Answer = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
+      await withUnsafeContinuation { continuation in
         let pending = Pending(continuation: continuation, deadline: deadline, sink: sink)
         if let refusal = register(number, pending) {
           continuation.resume(returning: .failure(refusal))

@@ -22,14 +22,14 @@ protocol FramedSocketOwner: AnyObject, Sendable {
 /// A non-blocking stream socket that sends and receives frames.
 ///
 /// Any thread may send: bytes that the socket takes at once are written by the sending thread, which saves the round trip to the
-/// loop; the loop writes the rest. Only the loop's thread reads and closes. Where several frames have come at once, what answers
-/// them is sent at once, too.
+/// loop; the loop writes the rest. Only the loop's thread reads and ends the connection. Where several frames have come at once, what
+/// answers them is sent at once, too.
 final class FramedSocket: EventHandler {
   private struct Outbound {
-    /// -1 once closed.
+    /// -1 once closed. Who is sending at that time closes the descriptor itself when it has done.
     var descriptor: Int32
     var registration: EventLoop.Registration?
-    var queue = OutboundBuffer()
+    var queue = OutboundQueue()
     /// While several frames are handled in a row, their answers are sent together.
     var isGathering = false
     var isReading = true
@@ -47,8 +47,9 @@ final class FramedSocket: EventHandler {
       if isBlocked { events.insert(.writable) }
       return events
     }
-    /// Whether the peer has taken less than there was; the loop sends the rest.
+    /// Whether the loop sends the rest when the peer has taken what it was sent.
     var isBlocked: Bool { writeDeadline != nil }
+    var isOpen: Bool { descriptor >= 0 && !isBroken }
     var deadline: UInt64? { [frameDeadline, writeDeadline, ownerDeadline].compactMap(\.self).min() }
   }
 
@@ -82,62 +83,31 @@ final class FramedSocket: EventHandler {
 
   // MARK: Sending
 
-  /// Bytes that wait for the peer.
-  var queuedBytes: Int { outbound.withLock { $0.queue.count } }
+  /// Bytes that wait because the peer does not take what it was sent before; `queueEmptied` follows where there are any.
+  var blockedBytes: Int { outbound.withLock { $0.isBlocked ? $0.queue.count : 0 } }
 
   /// Whether neither side has closed.
-  var isOpen: Bool { outbound.withLock { $0.descriptor >= 0 && !$0.isBroken } }
+  var isOpen: Bool { outbound.withLock { $0.isOpen } }
 
-  /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait for the peer already.
+  /// Sends a message or queues it; false when the socket is closed, or when the peer does not take more than `queueLimit` bytes.
   @discardableResult
   func send(_ message: [UInt8], queueLimit: Int? = nil) -> Bool {
-    outbound.withLock { outbound in
-      guard outbound.descriptor >= 0, !outbound.isBroken else { return false }
-      if let queueLimit, outbound.isBlocked, outbound.queue.count > queueLimit { return false }
+    let (isQueued, isDue) = outbound.withLock { outbound in
+      guard outbound.isOpen else { return (false, false) }
+      if let queueLimit, outbound.isBlocked, outbound.queue.count > queueLimit { return (false, false) }
       outbound.queue.append(message)
-      if outbound.isBlocked {
+      if outbound.isBlocked || outbound.queue.isSending {
         if outbound.queue.count > limits.outboundBytes { abandon(&outbound) }
-      } else if !outbound.isGathering || outbound.queue.count >= Self.gatheredBytes {
-        flush(&outbound)
+        return (true, false)
       }
-      return true
+      return (true, !outbound.isGathering || outbound.queue.count >= Self.gatheredBytes)
     }
+    if isDue { flush() }
+    return isQueued
   }
 
   /// Answers are sent together up to here, so that the first of them does not wait for long.
   private static let gatheredBytes = 4_096
-
-  /// Closes once everything queued is sent.
-  func closeWhenSent() {
-    let isDone = outbound.withLock { outbound in
-      outbound.closesWhenSent = true
-      outbound.isReading = false
-      if !outbound.queue.isEmpty { watch(&outbound) }
-      return outbound.queue.isEmpty
-    }
-    if isDone { close() }
-  }
-
-  /// Sends as much as the socket takes, and has the loop send the rest.
-  private func flush(_ outbound: inout Outbound) {
-    let wasBlocked = outbound.isBlocked
-    while !outbound.queue.isEmpty {
-      let descriptor = outbound.descriptor
-      let count = outbound.queue.withUnsent { UnixSocket.send(descriptor, $0) }
-      if count < 0 { return abandon(&outbound) }
-      if count == 0 { break }
-      outbound.queue.took(count)
-      outbound.writeDeadline = nil
-    }
-    guard wasBlocked || !outbound.queue.isEmpty else { return }
-    if outbound.queue.isEmpty {
-      outbound.writeDeadline = nil
-    } else if outbound.writeDeadline == nil {
-      outbound.writeDeadline = UnixSocket.now() + limits.writeTimeout.nanosecondCount
-    }
-    if outbound.isBlocked != wasBlocked { watch(&outbound) }
-    if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
-  }
 
   /// From now on what is sent waits for `endGathering`, as long as it is little.
   private func beginGathering() -> (any FramedSocketOwner)? {
@@ -148,14 +118,75 @@ final class FramedSocket: EventHandler {
   }
 
   private func endGathering() {
+    let isDue = outbound.withLock { outbound in
+      defer { outbound.isGathering = false }
+      return outbound.isGathering && !outbound.isBlocked
+    }
+    if isDue { flush() }
+  }
+
+  /// Closes once everything queued is sent.
+  func closeWhenSent() {
     let isDone = outbound.withLock { outbound in
-      guard outbound.isGathering else { return false }
-      outbound.isGathering = false
-      guard outbound.descriptor >= 0, !outbound.isBroken, !outbound.isBlocked else { return false }
-      flush(&outbound)
-      return outbound.closesWhenSent && outbound.queue.isEmpty
+      outbound.closesWhenSent = true
+      outbound.isReading = false
+      if outbound.queue.count > 0 { watch(&outbound) }
+      return outbound.queue.count == 0
     }
     if isDone { close() }
+  }
+
+  /// Sends as much as the socket takes, and has the loop send the rest.
+  private func flush() {
+    var batch = OutboundBuffer()
+    let descriptor = outbound.withLock { $0.isOpen && $0.queue.take(&batch) ? $0.descriptor : -1 }
+    guard descriptor >= 0 else { return }
+    while true {
+      let sent = batch.send(to: descriptor)
+      guard outbound.withLock({ goesOn(&$0, &batch, sent, descriptor) }) else { return }
+    }
+  }
+
+  /// Whether there is more to send at once.
+  private func goesOn(
+    _ outbound: inout Outbound, _ batch: inout OutboundBuffer, _ sent: OutboundBuffer.Sent, _ descriptor: Int32
+  ) -> Bool {
+    guard outbound.isOpen else {
+      if outbound.descriptor < 0 { Glibc.close(descriptor) }
+      outbound.queue.stopSending()
+      return false
+    }
+    switch sent {
+    case .everything:
+      switch outbound.queue.takeMore(&batch) {
+      case .more: return true
+      case .nothing:
+        setBlocked(&outbound, false, isProgress: true)
+        if outbound.closesWhenSent { close() }
+      case .limit:
+        outbound.queue.giveBack(&batch)
+        setBlocked(&outbound, true, isProgress: true)
+      }
+    case .part(let isProgress):
+      outbound.queue.giveBack(&batch)
+      setBlocked(&outbound, true, isProgress: isProgress)
+    case .broken:
+      outbound.queue.stopSending()
+      abandon(&outbound)
+    }
+    return false
+  }
+
+  private func setBlocked(_ outbound: inout Outbound, _ isBlocked: Bool, isProgress: Bool) {
+    let wasBlocked = outbound.isBlocked
+    guard isBlocked || wasBlocked else { return }
+    if !isBlocked {
+      outbound.writeDeadline = nil
+    } else if isProgress || !wasBlocked {
+      outbound.writeDeadline = UnixSocket.now() + limits.writeTimeout.nanosecondCount
+    }
+    if isBlocked != wasBlocked { watch(&outbound) }
+    if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
   }
 
   /// Nothing more can be sent: the loop closes.
@@ -174,13 +205,8 @@ final class FramedSocket: EventHandler {
 
   func ready(_ events: EventLoop.Events) {
     if events.contains(.writable) {
-      let (emptied, isDone) = outbound.withLock { outbound -> ((any FramedSocketOwner)?, Bool) in
-        guard outbound.descriptor >= 0, !outbound.isBroken else { return (nil, false) }
-        flush(&outbound)
-        guard outbound.queue.isEmpty else { return (nil, false) }
-        return (outbound.owner, outbound.closesWhenSent)
-      }
-      if isDone { return closeNow() }
+      flush()
+      let emptied = outbound.withLock { $0.isOpen && !$0.isBlocked ? $0.owner : nil }
       emptied?.queueEmptied()
     }
     let isReading = outbound.withLock { $0.isReading }
@@ -326,9 +352,10 @@ final class FramedSocket: EventHandler {
     let owner = outbound.withLock { outbound -> (any FramedSocketOwner)? in
       guard outbound.descriptor >= 0 else { return nil }
       if let registration = outbound.registration { loop.remove(registration, outbound.descriptor) }
-      Glibc.close(outbound.descriptor)
+      if !outbound.queue.isSending { Glibc.close(outbound.descriptor) }
       outbound.descriptor = -1
       outbound.queue.removeAll()
+      outbound.writeDeadline = nil
       outbound.isReading = false
       defer { outbound.owner = nil }
       return outbound.owner

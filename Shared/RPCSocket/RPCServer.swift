@@ -228,7 +228,7 @@ public final class RPCServer: Sendable {
       let message = RPCMessage.failure(.null, RPCError(CommonFailure.limitExceeded, refusal))
       var frame = OutboundBuffer()
       frame.append(message)
-      frame.withUnsent { _ = UnixSocket.send(descriptor, $0) }
+      _ = frame.send(to: descriptor)
       close(descriptor)
       return
     }
