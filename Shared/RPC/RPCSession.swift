@@ -107,7 +107,7 @@ package final class RPCSession: Sendable {
       self.state.withLock { _ = $0.running.removeValue(forKey: number) }
       output.requestFinished()
     }
-    let task = atOnce ? Task.immediate(operation: run) : Task(operation: run)
+    let task = atOnce ? Task.immediate { await run() } : Task { await run() }
     let hasLeft = state.withLock { state in
       if state.running.keys.contains(number) { state.running.updateValue(task, forKey: number) }
       return state.hasLeft

@@ -17,6 +17,9 @@ public struct Router: Sendable {
   }
 
   /// Answers a method with what the handler returns or throws. The handler's task is cancelled when the client leaves.
+  ///
+  /// The handler begins on the thread that read the request, and other clients wait until it ends or waits for something: what
+  /// takes longer than a message takes to read belongs into an actor, or behind `Task.yield()`.
   public mutating func serve<M: RPCMethod>(
     _ method: M.Type,
     _ handler: @escaping @Sendable (M.Params, RequestContext) async throws(RPCError) -> M.Result

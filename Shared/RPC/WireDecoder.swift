@@ -12,8 +12,6 @@ struct WireDecoder: Decoder {
     _ type: T.Type, from value: JSONValue, at place: () -> WirePath, unknown: WireCoder.UnknownMembers
   ) throws -> T {
     switch WireFacts.of(type) {
-    case .json:
-      if let json = value as? T { return json }
     case .word(let word):
       return try decode(type, word, from: value, at: place, unknown: unknown)
     case .object(let facts):
@@ -23,7 +21,7 @@ struct WireDecoder: Decoder {
       let decoded = try T(from: WireDecoder(value: value, path: path, unknown: unknown))
       if let found = facts.complaint?(decoded) { throw WireProblem(.member(path, found.member), found.complaint) }
       return decoded
-    case .dictionary, .plain: break
+    case .json, .dictionary, .plain: break
     }
     return try T(from: WireDecoder(value: value, path: place(), unknown: unknown))
   }

@@ -9,7 +9,11 @@ struct EventSink: Sendable {
 
 /// A client's socket, the calls that wait for answers, and the subscriptions.
 final class ClientConnection: FramedSocketOwner {
-  private typealias Answer = Result<JSONValue, RPCError>
+  /// As `Result`, whose generic type the runtime would look up several times a call.
+  private enum Answer: Sendable {
+    case success(JSONValue)
+    case failure(RPCError)
+  }
 
   private struct Pending {
     /// Not a checked one, whose generic types the runtime would look up at each call. It is resumed once: by whoever takes this out
@@ -87,8 +91,11 @@ final class ClientConnection: FramedSocketOwner {
     } onCancel: {
       cancel(number)
     }
-    state.withLock { _ = $0.cancelled.remove(number) }
-    return try answer.get()
+    state.withLock { if !$0.cancelled.isEmpty { $0.cancelled.remove(number) } }
+    switch answer {
+    case .success(let result): return result
+    case .failure(let error): throw error
+    }
   }
 
   /// Sends without waiting for an answer.
@@ -124,7 +131,7 @@ final class ClientConnection: FramedSocketOwner {
   private func register(_ number: Int, _ pending: Pending) -> RPCError? {
     let (refusal, alarm) = state.withLock { state -> (RPCError?, UInt64?) in
       if let end = state.end { return (end, nil) }
-      if state.cancelled.remove(number) != nil { return (Self.cancelled, nil) }
+      if !state.cancelled.isEmpty, state.cancelled.remove(number) != nil { return (Self.cancelled, nil) }
       guard state.pending.count < limits.pendingCalls else {
         return (
           RPCError(
