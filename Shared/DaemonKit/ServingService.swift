@@ -60,20 +60,25 @@ struct ServingService: Service {
   /// and to be ready means to have done that; the lease is waited for from the start.
   private func takeLease() async throws -> Lease? {
     if let lease = Lease.takeIfFree(process.paths.lease(service)) {
-      process.notifier.send(.ready)
+      becomeReady()
       return lease
     }
     let rehearsal = Task {
       await untilServed()
       await Rehearsal(description: description, process: process).run()
       guard !Task.isCancelled else { return }
-      process.notifier.send(.ready, .status(instance.statusLine))
+      becomeReady()
       logger.info("Standby: ready, waits for the lease.")
     }
     defer { rehearsal.cancel() }
     let lease = try await waitForLease()
-    if lease != nil { process.notifier.send(.ready) }
+    if lease != nil { becomeReady() }
     return lease
+  }
+
+  /// Tells the manager, once: a takeover does not wait for a manager that is busy.
+  private func becomeReady() {
+    if instance.becomesReady() { process.notifier.send(.ready, .status(instance.statusLine)) }
   }
 
   /// Returns when the active instance has opened its state, or after a while: what it does is waited for by clients.
@@ -84,6 +89,7 @@ struct ServingService: Service {
     }
   }
 
+  /// The lease, once it is free; nil when the instance is to end instead.
   private func waitForLease() async throws -> Lease? {
     let path = process.paths.lease(service)
     return try await withThrowingTaskGroup(of: Lease?.self) { group in

@@ -267,6 +267,7 @@ private struct MemberList {
       if names.isEmpty { names = Set(members.map(\.name)) }
       guard names.insert(name).inserted else { return false }
     }
+    if members.isEmpty { members.reserveCapacity(4) }
     members.append(JSONObject.Member(name, value))
     return true
   }

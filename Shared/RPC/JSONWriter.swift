@@ -2,8 +2,8 @@ extension JSON {
   /// Appends the text of a value, without white space. A number that JSON cannot hold becomes null.
   public static func append(_ value: JSONValue, to bytes: inout [UInt8]) {
     switch value {
-    case .null: bytes.append(contentsOf: "null".utf8)
-    case .bool(let flag): bytes.append(contentsOf: flag ? "true".utf8 : "false".utf8)
+    case .null: append(literal: "null", to: &bytes)
+    case .bool(let flag): append(literal: flag ? "true" : "false", to: &bytes)
     case .integer(let number): bytes.append(contentsOf: String(number).utf8)
     case .number(let number): append(number, to: &bytes)
     case .string(let text): append(text, to: &bytes)
@@ -28,6 +28,11 @@ extension JSON {
       }
       bytes.append(UInt8(ascii: "}"))
     }
+  }
+
+  /// Appends text that is JSON already.
+  static func append(literal: StaticString, to bytes: inout [UInt8]) {
+    bytes.append(contentsOf: UnsafeBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
   }
 
   static func append(_ number: Double, to bytes: inout [UInt8]) {

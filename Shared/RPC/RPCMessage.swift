@@ -4,12 +4,12 @@ package enum RPCMessage {
   package static func request(_ identifier: Int?, _ method: String, _ params: JSONValue) -> [UInt8] {
     var bytes = begin()
     if let identifier {
-      bytes.append(contentsOf: ",\"id\":".utf8)
+      JSON.append(literal: ",\"id\":", to: &bytes)
       JSON.append(.integer(Int64(identifier)), to: &bytes)
     }
-    bytes.append(contentsOf: ",\"method\":".utf8)
+    JSON.append(literal: ",\"method\":", to: &bytes)
     JSON.append(method, to: &bytes)
-    bytes.append(contentsOf: ",\"params\":".utf8)
+    JSON.append(literal: ",\"params\":", to: &bytes)
     JSON.append(params, to: &bytes)
     return end(&bytes)
   }
@@ -35,7 +35,7 @@ package enum RPCMessage {
   private static func begin() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(256)
-    bytes.append(contentsOf: "{\"jsonrpc\":\"2.0\"".utf8)
+    JSON.append(literal: "{\"jsonrpc\":\"2.0\"", to: &bytes)
     return bytes
   }
 
@@ -44,11 +44,11 @@ package enum RPCMessage {
     return bytes
   }
 
-  private static func answer(_ identifier: JSONValue, _ member: String, _ value: JSONValue) -> [UInt8] {
+  private static func answer(_ identifier: JSONValue, _ member: StaticString, _ value: JSONValue) -> [UInt8] {
     var bytes = begin()
-    bytes.append(contentsOf: ",\"id\":".utf8)
+    JSON.append(literal: ",\"id\":", to: &bytes)
     JSON.append(identifier, to: &bytes)
-    bytes.append(contentsOf: member.utf8)
+    JSON.append(literal: member, to: &bytes)
     JSON.append(value, to: &bytes)
     return end(&bytes)
   }

@@ -16,6 +16,9 @@ package protocol RPCSessionOutput: AnyObject, Sendable {
 ///
 /// Each request (or batch) runs in a task of its own, so answers come in whatever order they are ready. A batch's requests run one
 /// after the other.
+///
+/// A task begins on the thread that calls `receive`, and stays there until it waits for something, be it for an actor: a short
+/// answer costs no change of threads, which would take longer than all the rest. Handlers begin on an event loop, therefore.
 package final class RPCSession: Sendable {
   /// What one connection may have at most.
   package struct Limits: Sendable {
@@ -66,7 +69,7 @@ package final class RPCSession: Sendable {
   ) {
     if text.count > limits.inlineParseBytes {
       let copy = Array(text)
-      start(output) { session in
+      start(output, atOnce: false) { session in
         defer { withExtendedLifetime(hold) {} }
         do {
           await session.handle(try JSON.parse(copy), output)
@@ -78,7 +81,7 @@ package final class RPCSession: Sendable {
     }
     do {
       let json = try JSON.parse(text)
-      start(output) { await $0.handle(json, output) }
+      start(output, atOnce: json.array == nil) { await $0.handle(json, output) }
     } catch {
       output.send(RPCMessage.failure(.null, Self.parseError(error)))
     }
@@ -88,7 +91,10 @@ package final class RPCSession: Sendable {
     RPCError(CommonFailure.parseError, "The message is not JSON: \(error).")
   }
 
-  private func start(_ output: some RPCSessionOutput, _ body: @escaping @Sendable (RPCSession) async -> Void) {
+  /// Runs the body in a task; with `atOnce` it begins before this returns.
+  private func start(
+    _ output: some RPCSessionOutput, atOnce: Bool, _ body: @escaping @Sendable (RPCSession) async -> Void
+  ) {
     let number = state.withLock { state -> Int? in
       guard !state.hasLeft else { return nil }
       defer { state.next += 1 }
@@ -96,11 +102,12 @@ package final class RPCSession: Sendable {
       return state.next
     }
     guard let number else { return }
-    let task = Task {
+    let run: @Sendable () async -> Void = {
       await body(self)
       self.state.withLock { _ = $0.running.removeValue(forKey: number) }
       output.requestFinished()
     }
+    let task = atOnce ? Task.immediate { await run() } : Task { await run() }
     let hasLeft = state.withLock { state in
       if state.running.keys.contains(number) { state.running.updateValue(task, forKey: number) }
       return state.hasLeft

@@ -17,6 +17,9 @@ public struct Router: Sendable {
   }
 
   /// Answers a method with what the handler returns or throws. The handler's task is cancelled when the client leaves.
+  ///
+  /// The handler begins on the thread that read the request, and other clients wait until it ends or waits for something: what
+  /// takes longer than a message takes to read belongs into an actor, or behind `Task.yield()`.
   public mutating func serve<M: RPCMethod>(
     _ method: M.Type,
     _ handler: @escaping @Sendable (M.Params, RequestContext) async throws(RPCError) -> M.Result
@@ -85,6 +88,8 @@ public struct Router: Sendable {
     observer?(method)
     if method == Discover.name {
       _ = try WireCoder.decode(Nothing.self, from: params, unknownMembers: .refuse)
+      // The document takes milliseconds: not on the event loop.
+      await Task.yield()
       return OpenRPC.document(title: title, version: version, methods: methods)
     }
     guard case .call(let call) = try route(method, context) else { throw notFound(method) }
@@ -118,8 +123,8 @@ public struct Router: Sendable {
 /// an error.
 typealias EventSource = @Sendable (_ emit: @Sendable (JSONValue) async -> Bool) async -> RPCError?
 
-/// A method and what handles it.
-private struct Route: Sendable {
+/// A method and what handles it. A class, so that to look one up is to copy one reference.
+private final class Route: Sendable {
   typealias Call = @Sendable (JSONValue, RequestContext) async throws(RPCError) -> JSONValue
   typealias Open = @Sendable (JSONValue, RequestContext) async throws(RPCError) -> EventSource
 
@@ -130,4 +135,9 @@ private struct Route: Sendable {
 
   let description: MethodDescription
   let handling: Handling
+
+  init(description: MethodDescription, handling: Handling) {
+    self.description = description
+    self.handling = handling
+  }
 }

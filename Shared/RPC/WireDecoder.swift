@@ -12,8 +12,6 @@ struct WireDecoder: Decoder {
     _ type: T.Type, from value: JSONValue, at place: () -> WirePath, unknown: WireCoder.UnknownMembers
   ) throws -> T {
     switch WireFacts.of(type) {
-    case .json:
-      if let json = value as? T { return json }
     case .word(let word):
       return try decode(type, word, from: value, at: place, unknown: unknown)
     case .object(let facts):
@@ -23,7 +21,7 @@ struct WireDecoder: Decoder {
       let decoded = try T(from: WireDecoder(value: value, path: path, unknown: unknown))
       if let found = facts.complaint?(decoded) { throw WireProblem(.member(path, found.member), found.complaint) }
       return decoded
-    case .dictionary, .plain: break
+    case .json, .dictionary, .plain: break
     }
     return try T(from: WireDecoder(value: value, path: place(), unknown: unknown))
   }
@@ -33,10 +31,16 @@ struct WireDecoder: Decoder {
     unknown: WireCoder.UnknownMembers
   ) throws -> T {
     guard case .string(let text) = value else { throw WireProblem(place(), "expected a string") }
-    if let decoded = word.make(text) as? T { return decoded }
-    // A newer service's word, where the enumeration has a place for such.
-    if unknown == .ignore, let decoded = word.make("unknown") as? T, decoded is any CaseIterable { return decoded }
-    throw WireProblem(place(), word.rule(text))
+    return try withUnsafeTemporaryAllocation(byteCount: MemoryLayout<T>.size, alignment: MemoryLayout<T>.alignment) {
+      // The allocation is never without an address, and `word` is of T's facts.
+      guard let memory = $0.baseAddress else { throw WireProblem(place(), "expected a string") }
+      // A newer service's word, where the enumeration has a place for such.
+      let takesUnknown = unknown == .ignore && type is any CaseIterable.Type
+      guard word.make(text, memory) || takesUnknown && word.make("unknown", memory) else {
+        throw WireProblem(place(), word.rule(text))
+      }
+      return memory.assumingMemoryBound(to: T.self).move()
+    }
   }
 
   private static func refuseUnknown(_ object: JSONObject, _ facts: WireFacts.Object, _ path: WirePath) throws {

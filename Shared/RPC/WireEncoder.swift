@@ -18,12 +18,13 @@ final class WireEncoder: Encoder {
     let facts = WireFacts.of(T.self)
     switch facts {
     case .json: if let json = value as? JSONValue { return json }
-    case .word(let word): if let text = word.text(value) { return .string(text) }
+    case .word(let word): return .string(withUnsafePointer(to: value) { word.text($0) })
     default: break
     }
     let encoder = WireEncoder(at: place)
     try value.encode(to: encoder)
-    guard case .dictionary = facts, case .object(let object) = encoder.value else { return encoder.value }
+    let json = encoder.value
+    guard case .dictionary = facts, case .object(let object) = json else { return json }
     return .object(JSONObject(uniqueMembers: object.members.sorted { $0.name < $1.name }))
   }
 

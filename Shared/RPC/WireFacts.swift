@@ -13,18 +13,35 @@ enum WireFacts: Sendable {
   /// Anything else: its own `Codable` does.
   case plain
 
-  struct Word: Sendable {
-    /// The value that a text stands for, or nil.
-    let make: @Sendable (String) -> Any?
-    let text: @Sendable (Any) -> String?
+  /// Its closures take a place in memory that is of the very type that the facts were found for; a type in between, such as
+  /// `Any`, would cost more than all the rest.
+  final class Word: Sendable {
+    /// Initializes the memory with the value that a text stands for; false, and the memory stays empty, when there is none.
+    let make: @Sendable (String, _ memory: UnsafeMutableRawPointer) -> Bool
+    let text: @Sendable (_ value: UnsafeRawPointer) -> String
     /// Why a text was refused.
     let rule: @Sendable (String) -> String
+
+    init<T: WireValue & RawRepresentable<String>>(_ type: T.Type, rule: @escaping @Sendable (String) -> String) {
+      make = { text, memory in
+        guard let value = T(rawValue: text) else { return false }
+        memory.initializeMemory(as: T.self, to: value)
+        return true
+      }
+      text = { $0.load(as: T.self).rawValue }
+      self.rule = rule
+    }
   }
 
-  struct Object: Sendable {
+  final class Object: Sendable {
     let members: [String]
     /// The first of the object's members that is out of its range, and why; nil where no member has one.
     let complaint: (@Sendable (Any) -> (member: String, complaint: String)?)?
+
+    init(members: [String], complaint: (@Sendable (Any) -> (member: String, complaint: String)?)?) {
+      self.members = members
+      self.complaint = complaint
+    }
   }
 
   private static let known = Mutex<[ObjectIdentifier: WireFacts]>([:])
@@ -54,13 +71,15 @@ enum WireFacts: Sendable {
     }
     let members = keys.map(\.stringValue)
     guard !checked.isEmpty else { return Object(members: members, complaint: nil) }
-    return Object(members: members) { any in
-      guard let root = any as? T else { return nil }
-      for member in checked {
-        if let complaint = member.complaint(root) { return (member.name, complaint) }
-      }
-      return nil
-    }
+    return Object(
+      members: members,
+      complaint: { any in
+        guard let root = any as? T else { return nil }
+        for member in checked {
+          if let complaint = member.complaint(root) { return (member.name, complaint) }
+        }
+        return nil
+      })
   }
 
   private struct CheckedMember<Root>: Sendable {
@@ -69,7 +88,7 @@ enum WireFacts: Sendable {
   }
 
   private static func facts<T: WireValue & RawRepresentable<String>>(ofWord type: T.Type) -> Word {
-    Word(make: { T(rawValue: $0) }, text: { ($0 as? T)?.rawValue }, rule: { rule(of: T.self, $0) })
+    Word(type, rule: { rule(of: T.self, $0) })
   }
 
   private static func rule<T: WireValue & RawRepresentable<String>>(of type: T.Type, _ text: String) -> String {

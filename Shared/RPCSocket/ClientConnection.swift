@@ -9,10 +9,16 @@ struct EventSink: Sendable {
 
 /// A client's socket, the calls that wait for answers, and the subscriptions.
 final class ClientConnection: FramedSocketOwner {
-  private typealias Answer = Result<JSONValue, RPCError>
+  /// As `Result`, whose generic type the runtime would look up several times a call.
+  private enum Answer: Sendable {
+    case success(JSONValue)
+    case failure(RPCError)
+  }
 
   private struct Pending {
-    let continuation: CheckedContinuation<Answer, Never>
+    /// Not a checked one, whose generic types the runtime would look up at each call. It is resumed once: by whoever takes this out
+    /// of `State.pending`, or by the call itself where it is never put there.
+    let continuation: UnsafeContinuation<Answer, Never>
     let deadline: UInt64
     let sink: EventSink?
   }
@@ -74,7 +80,7 @@ final class ClientConnection: FramedSocketOwner {
     let (sum, overflow) = UnixSocket.now().addingReportingOverflow(timeout.nanosecondCount)
     let deadline = overflow ? .max : sum
     let answer: Answer = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
+      await withUnsafeContinuation { continuation in
         let pending = Pending(continuation: continuation, deadline: deadline, sink: sink)
         if let refusal = register(number, pending) {
           continuation.resume(returning: .failure(refusal))
@@ -85,8 +91,11 @@ final class ClientConnection: FramedSocketOwner {
     } onCancel: {
       cancel(number)
     }
-    state.withLock { _ = $0.cancelled.remove(number) }
-    return try answer.get()
+    state.withLock { if !$0.cancelled.isEmpty { $0.cancelled.remove(number) } }
+    switch answer {
+    case .success(let result): return result
+    case .failure(let error): throw error
+    }
   }
 
   /// Sends without waiting for an answer.
@@ -122,7 +131,7 @@ final class ClientConnection: FramedSocketOwner {
   private func register(_ number: Int, _ pending: Pending) -> RPCError? {
     let (refusal, alarm) = state.withLock { state -> (RPCError?, UInt64?) in
       if let end = state.end { return (end, nil) }
-      if state.cancelled.remove(number) != nil { return (Self.cancelled, nil) }
+      if !state.cancelled.isEmpty, state.cancelled.remove(number) != nil { return (Self.cancelled, nil) }
       guard state.pending.count < limits.pendingCalls else {
         return (
           RPCError(

@@ -39,6 +39,8 @@ final class EventLoop: Sendable {
   private let wakeup: Int32
   private let name: String
   private let state = Mutex(State())
+  /// Where handlers receive to. Shared without a lock: only the loop's thread uses it, and one handler at a time.
+  nonisolated(unsafe) let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
 
   /// The loop of this process's clients. Never stops.
   static let clients = EventLoop(name: "ftvs-client")
@@ -54,6 +56,7 @@ final class EventLoop: Sendable {
   deinit {
     if poll >= 0 { close(poll) }
     if wakeup >= 0 { close(wakeup) }
+    scratch.deallocate()
   }
 
   /// Starts the thread unless it runs; false when the process is out of descriptors or threads.

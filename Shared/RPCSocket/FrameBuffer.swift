@@ -55,14 +55,4 @@ struct FrameBuffer {
       begin = 0
     }
   }
-
-  /// A text with its length before it.
-  static func frame(_ text: [UInt8]) -> [UInt8] {
-    let length = UInt32(truncatingIfNeeded: text.count)
-    var frame: [UInt8] = []
-    frame.reserveCapacity(headerBytes + text.count)
-    for shift in [24, 16, 8, 0] as [UInt32] { frame.append(UInt8(truncatingIfNeeded: length >> shift)) }
-    frame += text
-    return frame
-  }
 }

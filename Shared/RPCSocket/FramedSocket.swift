@@ -22,16 +22,16 @@ protocol FramedSocketOwner: AnyObject, Sendable {
 /// A non-blocking stream socket that sends and receives frames.
 ///
 /// Any thread may send: bytes that the socket takes at once are written by the sending thread, which saves the round trip to the
-/// loop; the loop writes the rest. Only the loop's thread reads and closes.
+/// loop; the loop writes the rest. Only the loop's thread reads and ends the connection. Where several frames have come at once, what
+/// answers them is sent at once, too.
 final class FramedSocket: EventHandler {
   private struct Outbound {
-    /// -1 once closed.
+    /// -1 once closed. Who is sending at that time closes the descriptor itself when it has done.
     var descriptor: Int32
     var registration: EventLoop.Registration?
-    var queue: [[UInt8]] = []
-    /// Bytes of the queue's first frame that are sent.
-    var sent = 0
-    var queuedBytes = 0
+    var queue = OutboundQueue()
+    /// While several frames are handled in a row, their answers are sent together.
+    var isGathering = false
     var isReading = true
     /// The peer has said that it sends no more.
     var hasEnded = false
@@ -44,9 +44,12 @@ final class FramedSocket: EventHandler {
 
     var events: EventLoop.Events {
       var events: EventLoop.Events = isReading ? [.readable] : []
-      if !queue.isEmpty { events.insert(.writable) }
+      if isBlocked { events.insert(.writable) }
       return events
     }
+    /// Whether the loop sends the rest when the peer has taken what it was sent.
+    var isBlocked: Bool { writeDeadline != nil }
+    var isOpen: Bool { descriptor >= 0 && !isBroken }
     var deadline: UInt64? { [frameDeadline, writeDeadline, ownerDeadline].compactMap(\.self).min() }
   }
 
@@ -80,30 +83,46 @@ final class FramedSocket: EventHandler {
 
   // MARK: Sending
 
-  /// Bytes that wait for the peer.
-  var queuedBytes: Int { outbound.withLock { $0.queuedBytes } }
+  /// Bytes that wait because the peer does not take what it was sent before; `queueEmptied` follows where there are any.
+  var blockedBytes: Int { outbound.withLock { $0.isBlocked ? $0.queue.count : 0 } }
 
   /// Whether neither side has closed.
-  var isOpen: Bool { outbound.withLock { $0.descriptor >= 0 && !$0.isBroken } }
+  var isOpen: Bool { outbound.withLock { $0.isOpen } }
 
-  /// Sends a message or queues it; false when the socket is closed, or when more than `limit` bytes wait already.
+  /// Sends a message or queues it; false when the socket is closed, or when the peer does not take more than `queueLimit` bytes.
   @discardableResult
   func send(_ message: [UInt8], queueLimit: Int? = nil) -> Bool {
-    let frame = FrameBuffer.frame(message)
-    return outbound.withLock { outbound in
-      guard outbound.descriptor >= 0, !outbound.isBroken else { return false }
-      if let queueLimit, outbound.queuedBytes > queueLimit { return false }
-      let wasEmpty = outbound.queue.isEmpty
-      outbound.queue.append(frame)
-      outbound.queuedBytes += frame.count
-      guard wasEmpty else {
-        if outbound.queuedBytes > limits.outboundBytes { abandon(&outbound, hearing: false) }
-        return true
+    let (isQueued, isDue) = outbound.withLock { outbound in
+      guard outbound.isOpen else { return (false, false) }
+      if let queueLimit, outbound.isBlocked, outbound.queue.count > queueLimit { return (false, false) }
+      outbound.queue.append(message)
+      if outbound.isBlocked || outbound.queue.isSending {
+        if outbound.queue.count > limits.outboundBytes { abandon(&outbound, hearing: false) }
+        return (true, false)
       }
-      flush(&outbound)
-      if !outbound.queue.isEmpty { watch(&outbound) }
-      return true
+      return (true, !outbound.isGathering || outbound.queue.count >= Self.gatheredBytes)
     }
+    if isDue { flush() }
+    return isQueued
+  }
+
+  /// Answers are sent together up to here, so that the first of them does not wait for long.
+  private static let gatheredBytes = 4_096
+
+  /// From now on what is sent waits for `endGathering`, as long as it is little.
+  private func beginGathering() -> (any FramedSocketOwner)? {
+    outbound.withLock { outbound in
+      outbound.isGathering = outbound.owner != nil
+      return outbound.owner
+    }
+  }
+
+  private func endGathering() {
+    let isDue = outbound.withLock { outbound in
+      defer { outbound.isGathering = false }
+      return outbound.isGathering && !outbound.isBlocked
+    }
+    if isDue { flush() }
   }
 
   /// Closes once everything queued is sent.
@@ -111,34 +130,62 @@ final class FramedSocket: EventHandler {
     let isDone = outbound.withLock { outbound in
       outbound.closesWhenSent = true
       outbound.isReading = false
-      if !outbound.queue.isEmpty { watch(&outbound) }
-      return outbound.queue.isEmpty
+      if outbound.queue.count > 0 { watch(&outbound) }
+      return outbound.queue.count == 0
     }
     if isDone { close() }
   }
 
-  /// Sends as much as the socket takes.
-  private func flush(_ outbound: inout Outbound) {
-    while let frame = outbound.queue.first {
-      let count = frame.withUnsafeBytes {
-        UnixSocket.send(outbound.descriptor, UnsafeRawBufferPointer(rebasing: $0[outbound.sent...]))
-      }
-      if count < 0 {
-        abandon(&outbound, hearing: true)
-        return
-      }
-      if count == 0 { break }
-      outbound.sent += count
-      outbound.queuedBytes -= count
-      outbound.writeDeadline = nil
-      if outbound.sent == frame.count {
-        outbound.queue.removeFirst()
-        outbound.sent = 0
-      }
+  /// Sends as much as the socket takes, and has the loop send the rest.
+  private func flush() {
+    var batch = OutboundBuffer()
+    let descriptor = outbound.withLock { $0.isOpen && $0.queue.take(&batch) ? $0.descriptor : -1 }
+    guard descriptor >= 0 else { return }
+    while true {
+      let sent = batch.send(to: descriptor)
+      guard outbound.withLock({ goesOn(&$0, &batch, sent, descriptor) }) else { return }
     }
-    let deadline = outbound.queue.isEmpty ? nil : UnixSocket.now() + limits.writeTimeout.nanosecondCount
-    guard deadline != nil || outbound.writeDeadline != nil else { return }
-    outbound.writeDeadline = deadline
+  }
+
+  /// Whether there is more to send at once.
+  private func goesOn(
+    _ outbound: inout Outbound, _ batch: inout OutboundBuffer, _ sent: OutboundBuffer.Sent, _ descriptor: Int32
+  ) -> Bool {
+    guard outbound.isOpen else {
+      if outbound.descriptor < 0 { Glibc.close(descriptor) }
+      outbound.queue.stopSending()
+      return false
+    }
+    switch sent {
+    case .everything:
+      switch outbound.queue.takeMore(&batch) {
+      case .more: return true
+      case .nothing:
+        setBlocked(&outbound, false, isProgress: true)
+        if outbound.closesWhenSent { close() }
+      case .limit:
+        outbound.queue.giveBack(&batch)
+        setBlocked(&outbound, true, isProgress: true)
+      }
+    case .part(let isProgress):
+      outbound.queue.giveBack(&batch)
+      setBlocked(&outbound, true, isProgress: isProgress)
+    case .broken:
+      outbound.queue.stopSending()
+      abandon(&outbound, hearing: true)
+    }
+    return false
+  }
+
+  private func setBlocked(_ outbound: inout Outbound, _ isBlocked: Bool, isProgress: Bool) {
+    let wasBlocked = outbound.isBlocked
+    guard isBlocked || wasBlocked else { return }
+    if !isBlocked {
+      outbound.writeDeadline = nil
+    } else if isProgress || !wasBlocked {
+      outbound.writeDeadline = UnixSocket.now() + limits.writeTimeout.nanosecondCount
+    }
+    if isBlocked != wasBlocked { watch(&outbound) }
     if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
   }
 
@@ -146,9 +193,7 @@ final class FramedSocket: EventHandler {
   /// has arrived before.
   private func abandon(_ outbound: inout Outbound, hearing: Bool) {
     outbound.isBroken = true
-    outbound.queue = []
-    outbound.sent = 0
-    outbound.queuedBytes = 0
+    outbound.queue.removeAll()
     loop.execute { [self] in
       if hearing { receive(hungUp: true) }
       closeNow()
@@ -164,14 +209,8 @@ final class FramedSocket: EventHandler {
 
   func ready(_ events: EventLoop.Events) {
     if events.contains(.writable) {
-      let (emptied, isDone) = outbound.withLock { outbound -> ((any FramedSocketOwner)?, Bool) in
-        guard outbound.descriptor >= 0, !outbound.isBroken else { return (nil, false) }
-        flush(&outbound)
-        guard outbound.queue.isEmpty else { return (nil, false) }
-        watch(&outbound)
-        return (outbound.owner, outbound.closesWhenSent)
-      }
-      if isDone { return closeNow() }
+      flush()
+      let emptied = outbound.withLock { $0.isOpen && !$0.isBlocked ? $0.owner : nil }
       emptied?.queueEmptied()
     }
     let isReading = outbound.withLock { $0.isReading }
@@ -184,22 +223,14 @@ final class FramedSocket: EventHandler {
 
   /// Reads until nothing is left, or for so long that others get their turn.
   private func receive(hungUp: Bool) {
-    let size = 1 << 16
-    for _ in 0..<16 {
+    for _ in 0..<4 {
       let descriptor = outbound.withLock { $0.isReading ? $0.descriptor : -1 }
       guard descriptor >= 0 else { return }
-      let result = withUnsafeTemporaryAllocation(byteCount: size, alignment: 1) { scratch in
-        let result = UnixSocket.receive(descriptor, scratch)
-        if case .bytes(let count) = result {
-          let received = UnsafeRawBufferPointer(rebasing: scratch[..<count])
-          inbound.withLock { $0.append(received) }
-        }
-        return result
-      }
-      switch result {
+      switch UnixSocket.receive(descriptor, loop.scratch) {
       case .bytes(let count):
+        inbound.withLock { $0.append(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count])) }
         handleFrames()
-        if count < size, !hungUp { return }
+        if count < loop.scratch.count, !hungUp { return }
       case .nothing: return
       case .broken: return closeNow()
       case .end:
@@ -219,9 +250,9 @@ final class FramedSocket: EventHandler {
 
   /// Hands frames to the owner for as long as it wants them.
   private func handleFrames() {
-    guard let owner = outbound.withLock({ $0.owner }) else { return }
+    guard let owner = beginGathering() else { return }
     var problem: RPCError?
-    let (isPaused, isPartial) = inbound.withLock { inbound in
+    let (isPaused, held) = inbound.withLock { inbound in
       var isPaused = false
       loop: while inbound.count > 0 {
         guard owner.mayReceive() else {
@@ -234,13 +265,16 @@ final class FramedSocket: EventHandler {
           problem = tooLong(length)
           break loop
         case .frame(let range):
+          // What takes long to read holds up no answer.
+          if range.count > limits.inlineParseBytes { endGathering() }
           inbound.withText(range) { owner.received($0) }
           inbound.take(range)
         }
       }
-      return (isPaused, inbound.count > 0 && !isPaused)
+      return (isPaused, inbound.count)
     }
-    if problem == nil, !budget.hold(inbound.withLock { $0.count }, for: self) { problem = InboundBudget.exceeded }
+    endGathering()
+    if problem == nil, !budget.hold(held, for: self) { problem = InboundBudget.exceeded }
     if let problem {
       owner.broken(problem)
       closeWhenSent()
@@ -251,7 +285,7 @@ final class FramedSocket: EventHandler {
         outbound.isReading = !isPaused
         watch(&outbound)
       }
-      updateFrameDeadline(&outbound, isPartial: isPartial)
+      updateFrameDeadline(&outbound, isPartial: held > 0 && !isPaused)
     }
   }
 
@@ -322,10 +356,10 @@ final class FramedSocket: EventHandler {
     let owner = outbound.withLock { outbound -> (any FramedSocketOwner)? in
       guard outbound.descriptor >= 0 else { return nil }
       if let registration = outbound.registration { loop.remove(registration, outbound.descriptor) }
-      Glibc.close(outbound.descriptor)
+      if !outbound.queue.isSending { Glibc.close(outbound.descriptor) }
       outbound.descriptor = -1
-      outbound.queue = []
-      outbound.queuedBytes = 0
+      outbound.queue.removeAll()
+      outbound.writeDeadline = nil
       outbound.isReading = false
       defer { outbound.owner = nil }
       return outbound.owner

@@ -21,9 +21,11 @@ final class InboundBudget: Sendable {
   /// Tells what a socket holds unhandled now; false when that is too much.
   func hold(_ count: Int, for socket: FramedSocket) -> Bool {
     state.withLock { state in
+      let now = count > free ? count : 0
+      // Mostly nobody holds anything.
+      guard now > 0 || !state.held.isEmpty else { return true }
       let identifier = ObjectIdentifier(socket)
       let before = state.held[identifier] ?? 0
-      let now = count > free ? count : 0
       guard now != before else { return true }
       state.total += now - before
       state.held[identifier] = now == 0 ? nil : now

@@ -226,7 +226,9 @@ public final class RPCServer: Sendable {
     }
     if let refusal {
       let message = RPCMessage.failure(.null, RPCError(CommonFailure.limitExceeded, refusal))
-      FrameBuffer.frame(message).withUnsafeBytes { _ = UnixSocket.send(descriptor, $0) }
+      var frame = OutboundBuffer()
+      frame.append(message)
+      _ = frame.send(to: descriptor)
       close(descriptor)
       return
     }

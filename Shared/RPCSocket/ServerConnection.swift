@@ -46,7 +46,7 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
   }
 
   private var hasRoom: Bool {
-    session.inFlight < limits.requestsPerConnection && socket.queuedBytes < limits.readPauseBytes
+    session.inFlight < limits.requestsPerConnection && socket.blockedBytes < limits.readPauseBytes
   }
 
   func received(_ text: UnsafeBufferPointer<UInt8>) {
@@ -95,7 +95,7 @@ final class ServerConnection: FramedSocketOwner, RPCSessionOutput {
       }
       if isFirst { socket.setOwnerDeadline(UnixSocket.now() + limits.eventTimeout.nanosecondCount) }
       // What became empty, or closed, before this subscription began to wait has not resumed it.
-      if socket.queuedBytes == 0 { resumeWaiting(socket.isOpen) }
+      if socket.blockedBytes == 0 { resumeWaiting(socket.isOpen) }
     }
   }
 

@@ -10,6 +10,9 @@ struct BenchmarkRow: Sendable {
   /// Nil where there is no peer, or it is missing: then `peerName` says which and why.
   var peer: Double?
   var peerName: String
+  /// Where ours and the peer's were measured in turns: the median of the turns' ratios, which noise moves less than the ratio of
+  /// the medians.
+  var medianRatio: Double?
   /// What is to be reached; nil where the figure is only told.
   var goal: Goal?
 
@@ -35,7 +38,7 @@ struct BenchmarkRow: Sendable {
   /// Whether it depends on what else the machine does.
   var isTime: Bool { ["us", "ms", "s", "%", "1/s"].contains(unit) }
 
-  var ratio: Double? { peer.flatMap { $0 > 0 ? ours / $0 : nil } }
+  var ratio: Double? { medianRatio ?? peer.flatMap { $0 > 0 ? ours / $0 : nil } }
 
   /// Whether the goal is reached; nil where there is none. A ratio without a peer does not hold.
   var holds: Bool? {

@@ -1,3 +1,0 @@
-enum RPCBenchmark {
-  static func run(_ options: BenchOptions) async throws -> [BenchmarkRow] { [] }
-}
