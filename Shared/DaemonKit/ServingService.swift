@@ -1,5 +1,6 @@
 import ControlState
 import FTVSClient
+import Glibc
 import HostConfiguration
 import Logging
 import Primitives
@@ -78,7 +79,13 @@ struct ServingService: Service {
 
   /// Tells the manager, once: a takeover does not wait for a manager that is busy.
   private func becomeReady() {
-    if instance.becomesReady() { process.notifier.send(.ready, .status(instance.statusLine)) }
+    guard instance.becomesReady() else { return }
+    let notifier = process.notifier
+    guard !notifier.send(.ready, .status(instance.statusLine)), notifier.hasManager else { return }
+    // A manager whose queue stays full must hear it all the same: nobody says it again.
+    startThread(name: "ftvs-ready") {
+      while !notifier.send(.ready) { usleep(100_000) }
+    }
   }
 
   /// Returns when the active instance has opened its state, or after a while: what it does is waited for by clients.
