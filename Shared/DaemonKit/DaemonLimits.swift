@@ -7,6 +7,8 @@ public enum DaemonLimits {
   /// How often, and with what pause, a standby looks whether the active instance serves before it rehearses.
   static let rehearsalLooks = 100
   static let rehearsalPause = Duration.milliseconds(5)
+  /// Time that other services, which may be taking over on the same module, get before a standby rehearses.
+  static let rehearsalDelay = Duration.milliseconds(150)
   /// Time within which the serving path must advance before the watchdog is told.
   static let pingTime = Duration.milliseconds(500)
   /// Time that the state's thread may spend on one piece of work before the process counts as hung. Far more than the watchdog's

@@ -66,6 +66,7 @@ struct ServingService: Service {
     }
     let rehearsal = Task {
       await untilServed()
+      try? await Task.sleep(for: DaemonLimits.rehearsalDelay)
       await Rehearsal(description: description, process: process).run()
       guard !Task.isCancelled else { return }
       becomeReady()
