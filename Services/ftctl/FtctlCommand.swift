@@ -1,4 +1,5 @@
 import ArgumentParser
+import Primitives
 
 /// The operator's client. Everything that it prints comes from the services' public API.
 @main
@@ -11,7 +12,7 @@ struct FtctlCommand: AsyncParsableCommand {
 
       \(FtctlExit.help)
       """,
-    version: "0.1.0",
+    version: softwareVersion,
     subcommands: [StatusCommand.self],
     groupedSubcommands: [
       CommandGroup(
@@ -23,8 +24,10 @@ struct FtctlCommand: AsyncParsableCommand {
 
   /// Runs what the command line says; a command that does not exist is answered with those that are near.
   static func main() async {
+    Terminal.takeStandardDescriptors()
+    let words = WordOrder.natural(Array(CommandLine.arguments.dropFirst()), root: self)
     do {
-      var command = try await asyncParseAsRoot()
+      var command = try await asyncParseAsRoot(words)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
@@ -32,7 +35,7 @@ struct FtctlCommand: AsyncParsableCommand {
       }
     } catch {
       if exitCode(for: error) == FtctlExit.usage.code,
-        let sentence = unknownCommand(in: Array(CommandLine.arguments.dropFirst()))
+        let sentence = unknownCommand(in: words)
       {
         Terminal.complain(sentence)
         exit(withError: FtctlExit.usage.code)
@@ -48,7 +51,7 @@ struct FtctlCommand: AsyncParsableCommand {
     for word in words {
       let children = command.configuration.subcommands
       if children.isEmpty || word.hasPrefix("-") || word == "help" { return nil }
-      if let child = children.first(where: { $0._commandName == word || $0.configuration.aliases.contains(word) }) {
+      if let child = WordOrder.child(word, of: command) {
         command = child
         path.append(word)
       } else {

@@ -106,7 +106,7 @@ final class RawImageFile: Sendable {
     self.path = path
     descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw InputFile.unreadable(path) }
-    bytes = Int64(lseek(descriptor, 0, SEEK_END))
+    bytes = Self.length(of: descriptor)
     volumeBytes = (max(0, bytes) + Self.sector - 1) / Self.sector * Self.sector
     guard bytes > 0 else {
       throw Complaint(bytes == 0 ? "\(path) is empty." : "\(path) has no size: it is no file or disk.", .noInput)
@@ -134,6 +134,13 @@ final class RawImageFile: Sendable {
       filled += read
     }
     return chunk
+  }
+
+  /// Bytes of a file or disk; negative for what is neither. The end of a directory is wherever its file system says.
+  private static func length(of descriptor: Int32) -> Int64 {
+    var facts = stat()
+    guard fstat(descriptor, &facts) == 0, [S_IFREG, S_IFBLK].contains(facts.st_mode & S_IFMT) else { return -1 }
+    return min(Int64(lseek(descriptor, 0, SEEK_END)), .max - sector)
   }
 
   /// The format that the first bytes announce, when it is not raw.

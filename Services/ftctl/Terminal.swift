@@ -35,18 +35,36 @@ enum Terminal {
     isTerminal && (noColour ?? "").isEmpty && terminal != "dumb"
   }
 
-  /// Writes a line, or several, to standard output.
-  static func say(_ text: String) { write(text.hasSuffix("\n") || text.isEmpty ? text : text + "\n", STDOUT_FILENO) }
+  /// Sees to it that the three standard descriptors are taken: a socket that got the number of one that was closed
+  /// would be written to. What takes the place of one fails when it is used.
+  static func takeStandardDescriptors() {
+    for (descriptor, wrongWay) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY)]
+    where fcntl(descriptor, F_GETFD) < 0 {
+      // The lowest that is free, which is this one.
+      _ = open("/dev/null", wrongWay)
+    }
+  }
+
+  /// Writes a line, or several, to standard output. Ends the program when that cannot take it, with an explanation;
+  /// not when its reader has gone, who has seen enough.
+  static func say(_ text: String) {
+    let error = write(text.hasSuffix("\n") || text.isEmpty ? text : text + "\n", STDOUT_FILENO)
+    guard error != 0, error != EPIPE else { return }
+    complain("What was done cannot be printed: standard output: \(String(cString: strerror(error))).")
+    exit(FtctlExit.system.rawValue)
+  }
 
   /// Writes what is wrong to standard error.
   static func complain(_ text: String) {
     write(Style(isColoured: isColoured(STDERR_FILENO)).paint("ftctl:", .red) + " \(text)\n", STDERR_FILENO)
   }
 
-  /// Writes all of it. Whoever reads may have gone: that is then no concern of ours.
-  static func write(_ text: String, _ descriptor: Int32) { write(Array(text.utf8), descriptor) }
+  /// Writes all of it. Returns the `errno` of what went wrong, which is no concern of most callers; 0 when nothing did.
+  @discardableResult
+  static func write(_ text: String, _ descriptor: Int32) -> Int32 { write(Array(text.utf8), descriptor) }
 
-  static func write(_ bytes: [UInt8], _ descriptor: Int32) {
+  @discardableResult
+  static func write(_ bytes: [UInt8], _ descriptor: Int32) -> Int32 {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
@@ -57,10 +75,11 @@ enum Terminal {
           poll(&wait, 1, -1)
           continue
         }
-        return
+        return errno
       }
       rest = rest.dropFirst(count)
     }
+    return 0
   }
 
   /// Width of the terminal in columns; 80 where it is not known.

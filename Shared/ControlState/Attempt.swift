@@ -17,9 +17,9 @@ struct LegFailure: Sendable {
   }
 
   init(_ error: any Error) {
-    reason = Engine.describe(error)
     isFull =
       ((error as? DatabaseError)?.resultCode.primaryResultCode == .SQLITE_FULL) || (error as? FileError)?.isFull == true
+    reason = isFull ? "it is full; free space on it (\(Engine.describe(error)))" : Engine.describe(error)
   }
 }
 
@@ -42,7 +42,7 @@ extension Engine {
   /// Commits on the first, then on the second, then on one that is following: a leg that says "both" in a generation
   /// must never be ahead of the leg that was in service before.
   func attempt<T>(
-    _ first: LegDatabase, _ mirror: LegDatabase?, changing edit: (inout LegHeader) -> Void,
+    _ first: LegDatabase, _ mirror: LegDatabase?, _ room: inout Room, changing edit: (inout LegHeader) -> Void,
     _ body: (inout Transaction) throws -> T
   ) throws(AttemptError) -> Outcome<T> {
     guard let old = header else { throw .refused(unavailable()) }
@@ -81,7 +81,11 @@ extension Engine {
     var outcome = Outcome(value: value)
     for other in others where other === mirror || other === resync?.follower {
       do {
-        try commit(other)
+        if other === mirror {
+          try commit(other, &room) { try replay(statements, on: other, old, next) }
+        } else {
+          try commit(other)
+        }
       } catch {
         if other === mirror {
           outcome.mirrorFailure = LegFailure(error)
@@ -143,6 +147,17 @@ extension Engine {
       try configuration.hook?(leg.leg, .statements)
       try next.update(database, from: old)
       try Redo.write(statements, sequence: next.sequence, to: database)
+    }
+  }
+
+  /// Commits on the second leg. Where that is full, room is made and the change made again, for the first leg has it.
+  private func commit(_ mirror: LegDatabase, _ room: inout Room, again: () throws -> Void) throws {
+    while true {
+      do { return try commit(mirror) } catch {
+        guard LegFailure(error).isFull, room.make(on: mirror) else { throw error }
+        mirror.rollBack()
+        try again()
+      }
     }
   }
 

@@ -38,6 +38,8 @@ extension ControlState {
     /// Called on the state's thread before each step on a leg: tests fail it, or copy the legs aside.
     var hook: (@Sendable (LegID, LegStep) throws -> Void)?
 
+    var witnessReserve: Reserve { Reserve(path: witness + ".reserve", bytes: Reserve.witnessBytes) }
+
     public init(
       service: ServiceName,
       legDirectories: [LegID: String],

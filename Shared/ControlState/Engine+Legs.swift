@@ -59,6 +59,11 @@ extension Engine {
         totalBytes: total))
   }
 
+  /// Takes the space for changes that must be possible when the disk is full, where that is not taken.
+  func keepReserves() {
+    for reserve in inStep.map(\.reserve) + [configuration.witnessReserve] where reserve.isDue { reserve.keep() }
+  }
+
   /// Puts the generation in service on record outside the legs.
   func writeWitness() throws(RPCError) {
     guard let header, witnessed != header.generation else { return }
@@ -66,7 +71,7 @@ extension Engine {
       host: header.host, service: header.service, generation: header.generation, members: header.members,
       timeMilliseconds: header.generationMilliseconds)
     do {
-      try witness.write(configuration.witness)
+      try write(witness)
     } catch {
       throw RPCError(
         CommonFailure.stateUnavailable,
@@ -74,6 +79,18 @@ extension Engine {
           + "\(configuration.witness) writable and repeat the call.")
     }
     witnessed = header.generation
+  }
+
+  private func write(_ witness: Witness) throws(FileError) {
+    do throws(FileError) {
+      try witness.write(configuration.witness)
+    } catch {
+      // The legs may be on the same file system.
+      let given = ([configuration.witnessReserve] + inStep.map(\.reserve)).filter { $0.giveUp() }
+      defer { for reserve in given { reserve.keep() } }
+      guard error.isFull, !given.isEmpty else { throw error }
+      try witness.write(configuration.witness)
+    }
   }
 
   /// Looks at every leg: drops those that went away, takes back those that are there again.
@@ -84,9 +101,12 @@ extension Engine {
     if inStep.contains(where: { look($0.leg).complaint(about: $0.identity) != nil }) || header?.generation != witnessed
     {
       // Dropping is part of every transaction: an empty one does it.
-      do { try write { _ in } } catch { logger.error("leg not dropped", metadata: ["error": "\(error)"]) }
+      do { try write(leavingOut: [:], Room(isOwn: true)) { _ in } } catch {
+        logger.error("leg not dropped", metadata: ["error": "\(error)"])
+      }
     }
     guard failure == nil else { return }
+    keepReserves()
     for leg in LegID.allCases where resync == nil && !inStep.contains(where: { $0.leg == leg }) {
       if evenIfEarly || isDue(leg) { takeBack(leg) }
     }

@@ -103,7 +103,7 @@ extension Engine {
     failure = nil
     do throws(RPCError) {
       try write(
-        leavingOut: [:],
+        leavingOut: [:], Room(isOwn: true),
         changing: { header in
           if isFirst { header.epoch = header.epoch &+ 1 }
           header.migrations = migrations.count
@@ -121,6 +121,7 @@ extension Engine {
       throw .unavailable(explanation: error.message)
     }
     published.epoch = epoch
+    keepReserves()
   }
 
   /// What was answered must be on the leg that is started from.

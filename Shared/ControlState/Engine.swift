@@ -63,30 +63,33 @@ final class Engine {
 
   /// Runs a change on the first leg, replays it on the other, commits both, and leaves out a leg that fails.
   func write<T>(_ body: (inout Transaction) throws -> T) throws(RPCError) -> T {
-    try write(leavingOut: [:], body)
+    try write(leavingOut: [:], Room(isOwn: false), body)
   }
 
   /// Drops a leg; returns when the others know it durably.
   func drop(_ leg: LegID, reason: String) throws(RPCError) {
     if resync?.leg == leg { return abandonResync(reason: reason, isError: true) }
     guard inStep.contains(where: { $0.leg == leg }) else { return }
-    try write(leavingOut: [leg: LegFailure(reason: reason)]) { _ in }
+    try write(leavingOut: [leg: LegFailure(reason: reason)], Room(isOwn: true)) { _ in }
   }
 
   /// Brings the records up to what is so: membership on the legs, and the witness.
   func settle() throws(RPCError) {
     if failure != nil || isClosed { throw unavailable() }
     guard let header, header.members == Set(inStep.map(\.leg)), witnessed == header.generation else {
-      return try write { _ in }
+      return try write(leavingOut: [:], Room(isOwn: true)) { _ in }
     }
   }
 
+  /// Makes a change, with room made for it on legs that are full.
   func write<T>(
-    leavingOut start: [LegID: LegFailure], changing edit: (inout LegHeader) -> Void = { _ in },
+    leavingOut start: [LegID: LegFailure], _ room: Room, changing edit: (inout LegHeader) -> Void = { _ in },
     _ body: (inout Transaction) throws -> T
   ) throws(RPCError) -> T {
     if failure != nil || isClosed { throw unavailable() }
     var failed = start
+    var room = room
+    defer { for reserve in room.opened { reserve.keep() } }
     for leg in inStep where failed[leg.leg] == nil {
       if let complaint = look(leg.leg).complaint(about: leg.identity) {
         failed[leg.leg] = LegFailure(reason: complaint, isError: false)
@@ -96,12 +99,14 @@ final class Engine {
       let serving = inStep.filter { failed[$0.leg] == nil }
       guard let first = serving.first else { throw nothingLeft(failed) }
       do throws(AttemptError) {
-        let outcome = try attempt(first, serving.dropFirst().first, changing: edit, body)
+        let outcome = try attempt(first, serving.dropFirst().first, &room, changing: edit, body)
         return try conclude(outcome, first, failed)
       } catch {
         switch error {
         case .refused(let error): throw error
-        case .failed(let leg, let failure): failed[leg] = failure
+        case .failed(let leg, let failure):
+          if failure.isFull, let full = serving.first(where: { $0.leg == leg }), room.make(on: full) { continue }
+          failed[leg] = failure
         }
       }
     }

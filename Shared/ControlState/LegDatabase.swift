@@ -8,6 +8,7 @@
 //     state.sqlite.old          what the copy replaced, for the moment between the two renames
 //     state.sqlite.damaged-T    a database that could not be read, kept for people (T: milliseconds since 1970)
 //     state.sqlite.discarded-T  a database that was given up by force, kept for people
+//     state.reserve             space for the service's next opening when the disk is full (`Reserve`)
 //
 // Both legs hold the same tables with the same rows, but for `ftvs_state.complete`:
 //
@@ -38,6 +39,7 @@
 // cannot exist, so a witness that names the leg's generation or an ancestor of it proves that nobody went on without it.
 
 import GRDB
+import GRDBSQLite
 import Primitives
 
 /// The open database of one leg. Used on the state's thread only.
@@ -47,16 +49,21 @@ final class LegDatabase {
   let leg: LegID
   let directory: String
   let identity: LegIdentity
+  let reserve: Reserve
   private let queue: DatabaseQueue
 
   /// Opens the database that is in a directory.
   init(leg: LegID, directory: String, shotMark: String?) throws {
     self.leg = leg
     self.directory = directory
+    reserve = Self.reserve(in: directory)
     guard case .present(let identity?) = LegPresence.look(directory: directory, shotMark: shotMark), identity.file != 0
     else { throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "\(directory) holds no database") }
     self.identity = identity
     queue = try Self.openQueue(directory + "/" + Self.fileName)
+    // The log stays when the database is closed: the place that it has is there for the next opening, too.
+    var isKept: Int32 = 1
+    _ = try access { sqlite3_file_control($0.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &isKept) }
   }
 
   static func openQueue(_ path: String) throws -> DatabaseQueue {
@@ -69,6 +76,10 @@ final class LegDatabase {
       let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
       guard mode == "wal" else { throw DatabaseError(resultCode: .SQLITE_IOERR, message: "WAL is not available") }
       try database.execute(sql: "PRAGMA synchronous = FULL")
+      // Who takes over reads the whole log first: a short one keeps that below a millisecond.
+      try database.execute(sql: "PRAGMA wal_autocheckpoint = 100")
+      // What SQLite keeps for the time of a statement needs no disk, which may be full.
+      try database.execute(sql: "PRAGMA temp_store = MEMORY")
     }
     return try DatabaseQueue(path: path, configuration: configuration)
   }
@@ -81,6 +92,17 @@ final class LegDatabase {
     try? access { database in
       if database.isInsideTransaction { try database.rollback() }
     }
+  }
+
+  static func reserve(in directory: String) -> Reserve {
+    Reserve(path: directory + "/" + Reserve.fileName, bytes: Reserve.databaseBytes)
+  }
+
+  /// Brings what the log holds into the database, so that the log is written from its beginning again. Where the disk
+  /// is full, that place is all there is.
+  func restartLog() -> Bool {
+    let row = try? access { try Row.fetchOne($0, sql: "PRAGMA wal_checkpoint(RESTART)") }
+    return row?.number("busy") == 0
   }
 
   func close() {

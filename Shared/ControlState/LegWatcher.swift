@@ -44,7 +44,9 @@ final class LegWatcher: Sendable {
     let presence = LegPresence.look(
       directory: configuration.legDirectories[leg], shotMark: configuration.shotMarks[leg])
     switch published.expectations[leg] {
-    case .open(let identity): return presence.complaint(about: identity) != nil
+    case .open(let identity):
+      if presence.complaint(about: identity) != nil { return true }
+      return configuration.legDirectories[leg].map(LegDatabase.reserve)?.isDue ?? false
     case .away(let retryAt):
       if case .present = presence {
         return retryAt <= monotonicMilliseconds() && published.status(leg)?.state != .resyncing

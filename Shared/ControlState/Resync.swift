@@ -74,6 +74,8 @@ final class Resync {
     backup = nil
     if target != nil { sqlite3_close_v2(target) }
     target = nil
+    // The copy of a resync that did not come to its end is worth nothing, and the leg may be full.
+    if follower == nil { try? LegDatabase.removeNew(in: directory) }
     follower?.close()
     follower = nil
   }
@@ -111,7 +113,7 @@ extension Engine {
       logger.notice("leg resyncing", metadata: ["leg": "\(leg.rawValue)"])
       continueCopy(of: resync)
     } catch {
-      setLost(leg, Self.describe(error), isError: true)
+      setLost(leg, LegFailure(error).reason, isError: true)
     }
   }
 
@@ -151,7 +153,7 @@ extension Engine {
       try resync.install(shotMark: configuration.shotMarks[resync.leg])
       if let follower = resync.follower { setOpen(follower) }
     } catch {
-      return abandonResync(reason: Self.describe(error), isError: true)
+      return abandonResync(reason: LegFailure(error).reason, isError: true)
     }
     guard let copy = configuration.resyncData else { return join(resync.leg) }
     startData(resync, copy)

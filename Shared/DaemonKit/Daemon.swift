@@ -8,7 +8,7 @@ import UnixSignals
 /// A service of the host, as a process.
 public enum Daemon {
   /// Version of the software.
-  public static let version = "1.0.0"
+  public static let version = softwareVersion
 
   /// Runs an instance of a service until it is told to end, or something in it ends that must not; then the process ends with
   /// a status other than 0, and is started anew. Called once, first thing in `main.swift`.
@@ -47,7 +47,8 @@ public enum Daemon {
     let alerts = AlertPublisher(
       directory: process.paths.spool(description.service), service: description.service, logger: process.logger)
     let serving = ServingService(
-      description: description, process: process, instance: instance, alerts: alerts, activate: activate)
+      description: description, process: process, instance: instance, alerts: alerts, activate: activate,
+      roles: RoleLookup(process.configuration))
     let watchdog = WatchdogService(instance: instance, notifier: process.notifier, logger: process.logger)
     // They are shut down in reverse order: serving first, while the watchdog is still told.
     let services: [ServiceGroupConfiguration.ServiceConfiguration] = [

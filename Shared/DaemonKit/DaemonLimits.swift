@@ -4,6 +4,9 @@ import RPCSocket
 public enum DaemonLimits {
   /// Time that requests in flight get to finish at a planned hand-over; systemd kills after 5 seconds.
   public static let drainTime = Duration.seconds(4)
+  /// How often, and with what pause, a standby looks whether the active instance serves before it rehearses.
+  static let rehearsalLooks = 100
+  static let rehearsalPause = Duration.milliseconds(5)
   /// Time within which the serving path must advance before the watchdog is told.
   static let pingTime = Duration.milliseconds(500)
   /// Time that the state's thread may spend on one piece of work before the process counts as hung. Far more than the watchdog's

@@ -29,13 +29,19 @@ public final class Lease: Sendable {
 
   // MARK: Taking
 
+  /// Takes the lock where it is free; nil where it is held, or cannot be looked at.
+  static func takeIfFree(_ path: String) -> Lease? {
+    guard case .success(let lease?) = lock(path, LOCK_EX | LOCK_NB) else { return nil }
+    return lease
+  }
+
   /// Waits, on a thread of its own, until the lock is free, and takes it. Nil when the task was cancelled before.
   public static func take(_ path: String) async throws(LeaseError) -> Lease? {
     let shared = SharedRequest()
     let result: Result<Lease?, LeaseError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         guard shared.wait(continuation) else { return continuation.resume(returning: .success(nil)) }
-        startThread(name: "ftvs-lease") { shared.answer(lock(path)) }
+        startThread(name: "ftvs-lease") { shared.answer(lock(path, LOCK_EX)) }
       }
     } onCancel: {
       shared.cancel()
@@ -43,15 +49,15 @@ public final class Lease: Sendable {
     return try result.get()
   }
 
-  /// Opens and locks the file. Blocks.
-  private static func lock(_ path: String) -> Result<Lease?, LeaseError> {
+  /// Opens and locks the file. Blocks unless the operation says otherwise.
+  private static func lock(_ path: String, _ operation: Int32) -> Result<Lease?, LeaseError> {
     if let slash = path.lastIndex(of: "/") { SmallFile.makeDirectory(String(path[..<slash]), mode: 0o755) }
     while true {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
       guard descriptor >= 0 else { return .failure(LeaseError(path: path, code: errno)) }
       // Others look who is active; the umask of a service would keep them from it.
       fchmod(descriptor, 0o644)
-      while flock(descriptor, LOCK_EX) != 0 {
+      while flock(descriptor, operation) != 0 {
         let code = errno
         if code == EINTR { continue }
         close(descriptor)

@@ -30,7 +30,7 @@ struct Recovery: Sendable {
   func run() async throws -> ControlState? {
     await tell(await opening.refusal)
     let server = RPCServer(
-      listener: listener, router: router(), policy: serving.policy, logger: serving.logger)
+      listener: listener, router: router(), policy: await serving.roles.policy(), logger: serving.logger)
     instance.server = server
     defer { instance.server = nil }
     let control = try await withThrowingTaskGroup(of: Ending.self) { group in

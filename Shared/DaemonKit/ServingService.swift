@@ -24,6 +24,7 @@ struct ServingService: Service {
   let instance: Instance
   let alerts: AlertPublisher
   let activate: Activate
+  let roles: RoleLookup
 
   var logger: Logger { process.logger }
   var service: ServiceName { description.service }
@@ -32,9 +33,7 @@ struct ServingService: Service {
     guard let listener = process.listeners[service.rawValue] else {
       throw ActivationError.missing(name: service.rawValue, passed: process.listeners.keys.sorted())
     }
-    process.notifier.send(.ready, .status(instance.statusLine))
-    logger.info("Standby: ready, waits for the lease.")
-    guard let lease = try await waitForLease() else { return handOver() }
+    guard let lease = try await takeLease() else { return handOver() }
     defer { lease.release() }
     let taken = ContinuousClock.now
     // Also while the state is refused: that is what most needs to be told.
@@ -56,6 +55,35 @@ struct ServingService: Service {
   }
 
   /// The lease; nil when the instance is to end instead.
+  ///
+  /// Where it is free clients wait already: it is taken at once. Else there is time to rehearse first what a takeover needs,
+  /// and to be ready means to have done that; the lease is waited for from the start.
+  private func takeLease() async throws -> Lease? {
+    if let lease = Lease.takeIfFree(process.paths.lease(service)) {
+      process.notifier.send(.ready)
+      return lease
+    }
+    let rehearsal = Task {
+      await untilServed()
+      await Rehearsal(description: description, process: process).run()
+      guard !Task.isCancelled else { return }
+      process.notifier.send(.ready, .status(instance.statusLine))
+      logger.info("Standby: ready, waits for the lease.")
+    }
+    defer { rehearsal.cancel() }
+    let lease = try await waitForLease()
+    if lease != nil { process.notifier.send(.ready) }
+    return lease
+  }
+
+  /// Returns when the active instance has opened its state, or after a while: what it does is waited for by clients.
+  private func untilServed() async {
+    for _ in 0..<DaemonLimits.rehearsalLooks {
+      if Lease.holder(path: process.paths.lease(service)).map({ $0.epoch > 0 }) == true { return }
+      guard (try? await Task.sleep(for: DaemonLimits.rehearsalPause)) != nil else { return }
+    }
+  }
+
   private func waitForLease() async throws -> Lease? {
     let path = process.paths.lease(service)
     return try await withThrowingTaskGroup(of: Lease?.self) { group in
@@ -119,7 +147,7 @@ struct ServingService: Service {
       instance: instance, alerts: alerts, requests: RequestCounter(), metrics: active.metrics,
       force: { leg throws(RPCError) in try alreadyActive(leg) })
     let server = RPCServer(
-      listener: listener, router: router(active.router, methods), policy: policy, logger: logger)
+      listener: listener, router: router(active.router, methods), policy: await roles.policy(), logger: logger)
     instance.server = server
     instance.becomeActive()
     process.notifier.send(.status(instance.statusLine))
@@ -148,11 +176,6 @@ struct ServingService: Service {
     let requests = methods.requests
     router.observer = { _ in requests.countOne() }
     return router
-  }
-
-  /// In the lab everything belongs to one user, who may do everything there.
-  var policy: RolePolicy {
-    process.configuration.labSocket == nil ? .groups() : .sameUserIsEverything()
   }
 
   /// `service.forceLeg` of a service that serves: nothing to do where the leg is in step.

@@ -97,7 +97,7 @@ final class FramedSocket: EventHandler {
       if let queueLimit, outbound.isBlocked, outbound.queue.count > queueLimit { return (false, false) }
       outbound.queue.append(message)
       if outbound.isBlocked || outbound.queue.isSending {
-        if outbound.queue.count > limits.outboundBytes { abandon(&outbound) }
+        if outbound.queue.count > limits.outboundBytes { abandon(&outbound, hearing: false) }
         return (true, false)
       }
       return (true, !outbound.isGathering || outbound.queue.count >= Self.gatheredBytes)
@@ -172,7 +172,7 @@ final class FramedSocket: EventHandler {
       setBlocked(&outbound, true, isProgress: isProgress)
     case .broken:
       outbound.queue.stopSending()
-      abandon(&outbound)
+      abandon(&outbound, hearing: true)
     }
     return false
   }
@@ -189,11 +189,15 @@ final class FramedSocket: EventHandler {
     if let registration = outbound.registration { loop.setDeadline(registration, outbound.deadline) }
   }
 
-  /// Nothing more can be sent: the loop closes.
-  private func abandon(_ outbound: inout Outbound) {
+  /// Nothing more can be sent: the loop closes. A peer that has closed may have said why: whoever wants to hear it reads what
+  /// has arrived before.
+  private func abandon(_ outbound: inout Outbound, hearing: Bool) {
     outbound.isBroken = true
     outbound.queue.removeAll()
-    loop.execute { [self] in closeNow() }
+    loop.execute { [self] in
+      if hearing { receive(hungUp: true) }
+      closeNow()
+    }
   }
 
   private func watch(_ outbound: inout Outbound) {

@@ -5,7 +5,7 @@ import Glibc
 package enum Accepted: Sendable { case connection(Int32), nothing, exhausted, failed(Int32) }
 
 /// System calls on sockets, retried when a signal interrupts them.
-enum UnixSocket {
+package enum UnixSocket {
   /// Nanoseconds of the monotonic clock.
   static func now() -> UInt64 {
     var time = timespec()
@@ -53,6 +53,30 @@ enum UnixSocket {
       default: return .failed(errno)
       }
     }
+  }
+
+  /// A listening socket at a path that is not there yet; nil with `errno` set when the kernel refuses.
+  package static func listen(_ path: String) -> Int32? {
+    let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let descriptor = socket(AF_UNIX, kind, 0)
+    guard descriptor >= 0 else { return nil }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    let fits = bytes.count < MemoryLayout.size(ofValue: address.sun_path)
+    if fits { withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) } }
+    let isBound =
+      fits
+      && withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+        }
+      }
+    if isBound, Glibc.listen(descriptor, 16) == 0 { return descriptor }
+    let code = fits ? errno : ENAMETOOLONG
+    close(descriptor)
+    errno = code
+    return nil
   }
 
   static func setNonBlocking(_ descriptor: Int32) {

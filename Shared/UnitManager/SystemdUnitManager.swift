@@ -4,8 +4,11 @@ import Systemd
 public struct SystemdUnitManager: UnitManager {
   private let systemd: SystemdClient
 
+  /// One connection for the process: who takes over finds it made.
+  private static let shared = SystemdClient()
+
   /// Nothing is connected to before the first call.
-  public init() { systemd = SystemdClient() }
+  public init() { systemd = Self.shared }
 
   public func start(_ unit: String) async throws(UnitError) -> UnitStatus {
     let job = try await asking(unit) { () async throws(BusError) in try await systemd.start(unit) }

@@ -128,6 +128,12 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     #expect(throws: DomainError.self) { try Domain(xml: Samples.domain(extra: padding)) }
   }
 
+  @Test(arguments: ["<!-- a -- b -->", "<!----->", "<!--->", "<!-- a --->"])
+  func aCommentThatOtherReadersRefuseIsRefused(comment: String) {
+    #expect(throws: DomainError.self) { try Domain(xml: comment + Samples.domain()) }
+    #expect(throws: Never.self) { try Domain(xml: "<!-- a - b -->" + Samples.domain()) }
+  }
+
   @Test func tooDeepIsRefused() {
     let text = String(repeating: "<a>", count: 100_000)
     #expect(throws: DomainError.self) { try Domain(xml: text) }

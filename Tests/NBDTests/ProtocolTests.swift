@@ -158,6 +158,21 @@ import Testing
     #expect(try #require(client.simpleReply()) == (0, 1))
   }
 
+  @Test func `who says nothing makes room for a connection too many, the oldest first`() throws {
+    var limits = NBDLimits()
+    limits.connections = 2
+    let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 4096))], limits: limits)
+    let oldest = try WireClient(server)
+    let silent = try WireClient(server)
+    let good = try WireClient(server)
+    try good.go("a")
+    // It may have been greeted before.
+    while oldest.receive(1) != nil {}
+    try silent.go("a")
+    good.request(3)
+    #expect(try #require(good.simpleReply()) == (0, 1))
+  }
+
   @Test func `a connection too many is closed and the others stay`() throws {
     var limits = NBDLimits()
     limits.connections = 2

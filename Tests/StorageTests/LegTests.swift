@@ -186,6 +186,22 @@ extension Instance {
     #expect(try host.legsAreEqual())
   }
 
+  @Test(arguments: LegID.allCases, [0, 1536])
+  func aLegWhoseCopyIsDamagedIsDroppedAndFilledAgain(_ leg: LegID, _ length: Int) async throws {
+    let host = try TestHost()
+    let storage = try await host.start()
+    let status = try await storage.create("disk")
+    try await storage.write("there", to: "disk", at: 0)
+    let layer = try #require(status.layers.first?.layer)
+    try Data(repeating: 7, count: length).write(to: URL(filePath: "\(host.leg(leg))/volumes/disk/\(layer).vhd"))
+    #expect(try await storage.text(of: "disk", at: 0) == "there")
+    #expect(await host.alerts.first("legLost").subject == leg.rawValue)
+    await storage.waitForLegs { $0[leg] == .inStep }
+    #expect(try await storage.text(of: "disk", at: 0) == "there")
+    await storage.stop()
+    #expect(try host.legsAreEqual())
+  }
+
   @Test func legsAreShownWithTheirFreeSpace() async throws {
     let host = try TestHost()
     let storage = try await host.start()

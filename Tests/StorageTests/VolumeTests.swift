@@ -21,6 +21,17 @@ import Testing
     await storage.stop()
   }
 
+  @Test(arguments: ["ab=c", "=abc", "YQ", "YQ===", "Y Q = =", "a"])
+  func whatIsNotBase64IsNotWritten(_ data: String) async throws {
+    let storage = try await TestHost().start()
+    try await storage.create("disk")
+    let error = await failure {
+      _ = try await storage.call(WriteVolume.self, .init(volume: "disk", offsetBytes: 0, data: data))
+    }
+    #expect(error?.matches(CommonFailure.invalidParams) == true)
+    await storage.stop()
+  }
+
   @Test func whatIsWrittenIsReadByTheNextInstance() async throws {
     let host = try TestHost()
     let first = try await host.start()

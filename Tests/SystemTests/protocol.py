@@ -22,6 +22,8 @@ class Error(Exception):
         super().__init__("%s: %s" % (error.get("data", {}).get("kind"), error.get("message")))
         self.code = error["code"]
         self.kind = error.get("data", {}).get("kind")
+        self.message = error.get("message", "")
+        self.data = error.get("data", {})
 
 
 class Connection:

@@ -23,7 +23,7 @@ ssh-keyscan 127.0.0.1 2>/dev/null >/root/.ssh/known_hosts
 check "the state of a host is seen over ssh" 'cpu duplex, io duplex' ftctl --host root@127.0.0.1 status
 check "a volume is created over ssh" 'remote' ftctl --host root@127.0.0.1 volume create remote --size 1M
 check "it is there for who looks on the host itself" 'remote' ftctl volume list
-check "JSON comes over ssh" '"volume"' ftctl --host root@127.0.0.1 volume list -o json
+check "JSON comes over ssh" '"volume"' ftctl volume list --host root@127.0.0.1 -o json
 check "a host that does not answer is told of" 'Try: ssh' ftctl --host root@127.0.0.2 status
 check "nobody's tunnel is left" '^0$' sh -c 'ls -d /tmp/ftctl-* 2>/dev/null | wc -l'
 exit "$failed"

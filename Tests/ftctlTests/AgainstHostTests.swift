@@ -45,6 +45,28 @@ struct AgainstHostTests {
     }
   }
 
+  @Test(
+    "An output that takes nothing ends with 71 and is said, also where it is closed", arguments: [">/dev/full", ">&-"])
+  func unprintable(redirection: String) async throws {
+    try await FakeHost.run { host, _ in
+      let process = Process()
+      let program = try #require(Bundle.main.executableURL).deletingLastPathComponent().appendingPathComponent("ftctl")
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = [
+        "-c", "exec \"$0\" volume list --run-directory \"$1\" \(redirection)", program.path, host.directory,
+      ]
+      let errors = Pipe()
+      process.standardError = errors
+      await withCheckedContinuation { continuation in
+        process.terminationHandler = { _ in continuation.resume() }
+        do { try process.run() } catch { continuation.resume() }
+      }
+      #expect(process.terminationStatus == 71)
+      let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      #expect(said.contains("standard output"))
+    }
+  }
+
   @Test("When a service does not answer the rest is shown and the code is 69")
   func statusInPart() async throws {
     try await FakeHost.run([.hardware, .vm, .alerts]) { host, _ in

@@ -30,6 +30,13 @@ struct ImageFileTests {
     #expect(error?.exit == .noInput)
   }
 
+  @Test("What is neither file nor disk is refused", arguments: ["/", "/dev/null", "/dev/zero", "/proc"])
+  func noFile(path: String) throws {
+    let error = #expect(throws: Complaint.self) { try RawImageFile(path) }
+    #expect(error?.exit == .noInput)
+    #expect(error?.text.contains("no file or disk") == true)
+  }
+
   @Test("An empty or missing file is refused")
   func missing() throws {
     let path = try file([])

@@ -1,8 +1,7 @@
 import AlertBusCore
 import DaemonKit
-import Primitives
 
-await Daemon.main(DaemonDescription(service: .alerts, migrations: AlertLog.migrations)) { activation in
-  let log = try await AlertLog(activation.state, now: wallClockMilliseconds)
-  return ActiveService(router: log.router(version: Daemon.version), metrics: { await log.metrics() })
-}
+let description = DaemonDescription(
+  service: .alerts, migrations: AlertLog.migrations, rehearse: AlertDaemon.rehearse)
+
+await Daemon.main(description, activate: AlertDaemon.activate)

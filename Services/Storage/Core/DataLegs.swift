@@ -93,14 +93,20 @@ final class DataLegs: @unchecked Sendable {
 
   // MARK: Open files
 
+  /// Throws when a leg's copy of a file is not what it should be.
+  typealias Check = (any ByteFile) throws(BlockError) -> Void
+
   /// The file of a layer on all legs, which `close` gives back. One object for all who use it.
-  func open(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
+  ///
+  /// - Parameter check: is asked of each leg's copy. A leg whose copy fails is dropped, as long as the other's is good:
+  ///   nobody would notice before the good one is gone.
+  func open(_ layer: LayerRecord, check: Check? = nil) throws(BlockError) -> MirroredFile {
     try monitor.locked { () throws(BlockError) in
       if let open = openFiles[layer.id] {
         openFiles[layer.id]?.users += 1
         return open.file
       }
-      let file = try mirror(layer, mode: .readWrite)
+      let file = try mirror(layer, mode: .readWrite, check)
       openFiles[layer.id] = OpenFile(file: file, users: 1)
       return file
     }
@@ -109,7 +115,7 @@ final class DataLegs: @unchecked Sendable {
   /// Makes the file of a new layer on all legs, and opens it.
   func create(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
     try monitor.locked { () throws(BlockError) in
-      let file = try mirror(layer, mode: .create)
+      let file = try mirror(layer, mode: .create, nil)
       openFiles[layer.id] = OpenFile(file: file, users: 1)
       return file
     }
@@ -128,13 +134,16 @@ final class DataLegs: @unchecked Sendable {
     }
   }
 
-  private func mirror(_ layer: LayerRecord, mode: PosixFile.Mode) throws(BlockError) -> MirroredFile {
+  private func mirror(
+    _ layer: LayerRecord, mode: PosixFile.Mode, _ check: Check?
+  ) throws(BlockError) -> MirroredFile {
     let inStep = inStep
     var members: [MirroredFile.Leg] = []
     var failures: [(LegID, BlockError)] = []
     for leg in inStep {
       do throws(BlockError) { members.append(try member(layer, leg, mode)) } catch { failures.append((leg, error)) }
     }
+    if let check { failures += Self.setAside(&members, check) }
     guard !members.isEmpty else {
       throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
     }
@@ -151,6 +160,22 @@ final class DataLegs: @unchecked Sendable {
       do throws(BlockError) { try join(receiving, layer, file) } catch { giveUp(receiving, after: error) }
     }
     return file
+  }
+
+  /// Takes out the legs whose copy fails a check that the other's passes. Where all fail, whoever opens the file says
+  /// why.
+  private static func setAside(_ members: inout [MirroredFile.Leg], _ check: Check) -> [(LegID, BlockError)] {
+    var failures: [(LegID, BlockError)] = []
+    guard members.count > 1 else { return failures }
+    for member in members {
+      do throws(BlockError) { try check(member.file) } catch { failures.append((member.id, error)) }
+    }
+    guard failures.count < members.count else { return [] }
+    for (leg, _) in failures {
+      members.first { $0.id == leg }?.file.close()
+      members.removeAll { $0.id == leg }
+    }
+    return failures
   }
 
   private func member(

@@ -45,12 +45,12 @@ extension LayerStore {
   /// Opens one layer on the open one below it.
   func open(_ layer: LayerRecord, over parent: OpenLayer?, isReadOnly: Bool) throws(RPCError) -> OpenLayer {
     do throws(BlockError) {
-      let file = try legs.open(layer)
+      let below = parent.map { VHDParent($0.device) }
+      let file = try legs.open(layer) { copy throws(BlockError) in
+        _ = try Self.device(of: layer, in: copy, over: below, isReadOnly: true)
+      }
       do throws(BlockError) {
-        let device = try VHDLayer.open(file, parent: parent.map { VHDParent($0.device) }, readOnly: isReadOnly)
-        guard device.identity.uuid.description == layer.id else {
-          throw BlockError(.damaged, "\(layer.path) holds layer \(device.identity.uuid)")
-        }
+        let device = try Self.device(of: layer, in: file, over: below, isReadOnly: isReadOnly)
         return OpenLayer(record: layer, device: device, legs: legs)
       } catch {
         legs.close(layer)
@@ -64,6 +64,16 @@ extension LayerStore {
         throw StorageService.complaint(about: error, while: "opening layer \(layer.path)")
       }
     }
+  }
+
+  private static func device(
+    of layer: LayerRecord, in file: any ByteFile, over parent: VHDParent?, isReadOnly: Bool
+  ) throws(BlockError) -> VHDLayer {
+    let device = try VHDLayer.open(file, parent: parent, readOnly: isReadOnly)
+    guard device.identity.uuid.description == layer.id else {
+      throw BlockError(.damaged, "\(layer.path) holds layer \(device.identity.uuid)")
+    }
+    return device
   }
 
   /// Copies what a layer holds into its parent and makes that durable. Returns how many bytes that were, at most.

@@ -25,7 +25,7 @@ extension StorageService {
 
   func write(_ params: WriteVolume.Params) async throws(RPCError) -> WriteVolume.Result {
     let name = params.volume
-    guard let data = Data(base64Encoded: params.data) else {
+    guard let data = Self.decode(base64: params.data) else {
       throw Complaint.invalidParameter("data is not base64 (RFC 4648, section 4, with padding).")
     }
     guard data.count <= StorageLimits.transferBytes else {
@@ -47,6 +47,13 @@ extension StorageService {
         return .init(writtenBytes: data.count)
       }
     }
+  }
+
+  /// The bytes of a base64 text; nil when it is none. Foundation takes what follows a padding for more of it: "YQ=x".
+  static func decode(base64 text: String) -> Data? {
+    let padding = text.utf8.drop { $0 != UInt8(ascii: "=") }
+    guard padding.count <= 2, padding.allSatisfy({ $0 == UInt8(ascii: "=") }) else { return nil }
+    return Data(base64Encoded: text)
   }
 
   private static func checkRange(of volume: VolumeRecord, offset: Int64, count: Int64) throws(RPCError) {

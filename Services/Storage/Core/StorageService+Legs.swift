@@ -29,6 +29,7 @@ extension StorageService {
       group.addTask {
         await self.finishCommits()
         await self.compareLegs()
+        await self.removeStrayFiles()
         // Work that ends is no reason to stop the service.
         try await Task.sleep(for: .seconds(1 << 30))
       }

@@ -12,6 +12,9 @@ final class NBDConnection: @unchecked Sendable {
   private let monitor = Monitor()
   private var isOpen = true
   private let sending = Monitor()
+  /// Its place in the order of arrival, and whether it was ended to make room; of the server's monitor.
+  var number: UInt64 = 0
+  var isEvicted = false
   /// Nothing that was received may be executed any more.
   let isFenced = Atomic<Bool>(false)
 

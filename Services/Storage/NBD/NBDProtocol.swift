@@ -111,7 +111,8 @@ enum NBD {
 
 /// Every bound of the server, in one place.
 public struct NBDLimits: Sendable, Hashable {
-  /// Connections at the same time; a further one is closed at once.
+  /// Connections at the same time. A further one takes the place of the oldest that has not chosen an export; it is
+  /// closed at once where there is none.
   public var connections = 1024
   /// Bytes that one request may read or write; announced to clients.
   public var requestBytes = 32 << 20

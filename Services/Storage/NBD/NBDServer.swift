@@ -8,7 +8,7 @@ import Logging
 /// One thread accepts, one thread serves each connection, and a few flush. None of the calls may be made from the
 /// cooperative pool, but for the asynchronous ones.
 public final class NBDServer: @unchecked Sendable {
-  // `connections`, `isAccepting` and `isStopped` are touched only with `monitor` held; the rest is immutable and Sendable.
+  // `connections`, `accepted`, `isAccepting` and `isStopped` are touched only with `monitor` held; the rest is immutable and Sendable.
 
   private let listener: Int32
   private let provider: any NBDExportProvider
@@ -19,6 +19,8 @@ public final class NBDServer: @unchecked Sendable {
   private let wake: (read: Int32, write: Int32)
   private let monitor = Monitor()
   private var connections: [ObjectIdentifier: NBDConnection] = [:]
+  /// Connections that were accepted, to tell which is the oldest.
+  private var accepted: UInt64 = 0
   private var isAccepting = false
   private var isStopped = false
 
@@ -159,7 +161,9 @@ public final class NBDServer: @unchecked Sendable {
   private func begin(_ descriptor: Int32) {
     let connection = NBDConnection(descriptor: descriptor)
     let isTaken = monitor.locked { () -> Bool in
-      guard !isStopped, connections.count < limits.connections else { return false }
+      guard !isStopped, connections.count < limits.connections || evictSilent() else { return false }
+      accepted += 1
+      connection.number = accepted
       connections[ObjectIdentifier(connection)] = connection
       return true
     }
@@ -168,6 +172,18 @@ public final class NBDServer: @unchecked Sendable {
       return connection.close()
     }
     if !IOThread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
+  }
+
+  /// Ends the connection that has gone longest without choosing an export: a guest that comes back after a failover is
+  /// not kept out by who says nothing. False when each of them has chosen. Called with `monitor` held.
+  private func evictSilent() -> Bool {
+    // Those that were ended already are about to leave; were they not, nobody is taken in any more.
+    guard connections.count < 2 * limits.connections else { return false }
+    let silent = connections.values.filter { !$0.isEvicted && $0.exportName.withLock { $0.isEmpty } }
+    guard let oldest = silent.min(by: { $0.number < $1.number }) else { return false }
+    oldest.isEvicted = true
+    oldest.shutDown(fencing: false)
+    return true
   }
 
   // MARK: Serving

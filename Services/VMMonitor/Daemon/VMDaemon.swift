@@ -12,6 +12,24 @@ import VMMonitorCore
 /// Puts the VM monitor together when this instance becomes active.
 enum VMDaemon {
   static func activate(_ activation: Activation) async throws -> ActiveService {
+    let monitor = try await monitor(activation)
+    return ActiveService(
+      router: VMService.router(monitor, version: Daemon.version), tasks: [{ try await monitor.run() }],
+      metrics: { await monitor.metrics() }, drain: { await monitor.stopFollowers() })
+  }
+
+  static func rehearse(_ activation: Activation) async throws -> RehearsedService {
+    let monitor = try await monitor(activation)
+    // Looks, and leaves the connection to the unit manager made.
+    let units = try await makeUnitManager(activation.configuration)
+    _ = try? await units.isEmpty("ftvs-guest-cpu0@0.service")
+    return RehearsedService(
+      router: VMService.router(monitor, version: Daemon.version), calls: [("vm.list", [:])],
+      end: { await monitor.stopFollowers() })
+  }
+
+  /// A monitor that knows its records and does nothing yet.
+  private static func monitor(_ activation: Activation) async throws -> VMMonitor {
     guard let engine = QEMUEngine(activation.configuration) else {
       throw RPCError(CommonFailure.internalError, "No thread or descriptor is left to watch guests with.")
     }
@@ -33,8 +51,6 @@ enum VMDaemon {
         guestUser: { slot in isLab ? getuid() : await users.user(slot: slot) }, timing: timing,
         logger: activation.logger))
     try await monitor.load()
-    return ActiveService(
-      router: VMService.router(monitor, version: Daemon.version), tasks: [{ try await monitor.run() }],
-      metrics: { await monitor.metrics() }, drain: { await monitor.stopFollowers() })
+    return monitor
   }
 }

@@ -1,4 +1,7 @@
 import DaemonKit
 import VMMonitorCore
 
-await Daemon.main(DaemonDescription(service: .vm, migrations: VMMonitor.migrations), activate: VMDaemon.activate)
+let description = DaemonDescription(
+  service: .vm, migrations: VMMonitor.migrations, rehearse: VMDaemon.rehearse)
+
+await Daemon.main(description, activate: VMDaemon.activate)

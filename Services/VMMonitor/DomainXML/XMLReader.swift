@@ -65,7 +65,9 @@ struct XMLReader {
 
   private mutating func comment() throws(DomainError) {
     advance(4)
-    _ = try take(until: "-->", "a comment has no end")
+    let text = try take(until: "-->", "a comment has no end")
+    // XML 1.0, section 2.5: other readers would end, or refuse, the document there.
+    guard !text.contains("--"), !text.hasSuffix("-") else { throw error("a comment must not contain '--'") }
   }
 
   private mutating func element(scope: [String: String]) throws(DomainError) -> XMLElement {

@@ -35,6 +35,9 @@ struct BenchmarkRow: Sendable {
     self.goal = goal
   }
 
+  /// Whether it depends on what else the machine does.
+  var isTime: Bool { ["us", "ms", "s", "%", "1/s"].contains(unit) }
+
   var ratio: Double? { medianRatio ?? peer.flatMap { $0 > 0 ? ours / $0 : nil } }
 
   /// Whether the goal is reached; nil where there is none. A ratio without a peer does not hold.

@@ -30,6 +30,11 @@ enum FailoverBenchmark {
             peerName: "C pair", goal: what == "p99" ? .atMost(20) : nil))
       }
     }
+    for service in ServiceName.allCases {
+      let samples = found["activation.\(service)"]
+      rows.append(BenchmarkRow("failover.activation.\(service).p50", unit: "ms", ours: samples.median))
+      rows.append(BenchmarkRow("failover.activation.\(service).max", unit: "ms", ours: samples.longest))
+    }
     rows.append(BenchmarkRow("failover.inStep.p50", unit: "ms", ours: found["inStep"].median))
     rows.append(BenchmarkRow("failover.inStep.max", unit: "ms", ours: found["inStep"].longest))
     let burst = Samples(ServiceName.allCases.flatMap { found.samples["burst.gap.\($0)"] ?? [] })

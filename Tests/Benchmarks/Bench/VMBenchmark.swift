@@ -24,7 +24,8 @@ enum VMBenchmark {
           "vm.idle.memory.\(service)", unit: "MiB", ours: found["idle.memory.\(service)"].longest, goal: .atMost(40)))
       rows.append(
         BenchmarkRow(
-          "vm.idle.processor.\(service)", unit: "%", ours: found["idle.processor.\(service)"].longest, goal: .atMost(1)))
+          "vm.idle.processor.\(service)", unit: "%", ours: found["idle.processor.\(service)"].longest, goal: .atMost(1))
+      )
     }
     rows.append(BenchmarkRow("vm.problems", unit: "", ours: Double(found.problems.count), goal: .atMost(0)))
     return rows

@@ -14,7 +14,7 @@ public struct QEMUEngine: VMEngine {
 
   /// Nil where the system has no descriptors or threads left.
   public init?(_ configuration: HostConfiguration) {
-    guard let reactor = SocketReactor() else { return nil }
+    guard let reactor = SocketReactor.shared else { return nil }
     paths = HostPaths(configuration)
     program = configuration.qemuProgram ?? "/usr/bin/qemu-system-x86_64"
     accelerator = configuration.accelerator.flatMap(QEMUArguments.Accelerator.init(rawValue:))

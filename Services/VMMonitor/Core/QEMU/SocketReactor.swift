@@ -30,6 +30,9 @@ final class SocketReactor: Sendable {
   private let wakeWriter: Int32
   private let state = Mutex(State())
 
+  /// The one of this process; nil where the system had no descriptors left.
+  static let shared = SocketReactor()
+
   /// Nil where the system has no descriptors left.
   init?() {
     var ends: [Int32] = [-1, -1]

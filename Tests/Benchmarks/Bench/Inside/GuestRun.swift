@@ -72,8 +72,9 @@ struct GuestRun {
       found.samples["storageKill.silence", default: []].append(observer.now.longestSilence)
     }
     let after = try await shown()
-    let paused = try await host.client.alerts.call(
-      method: "alert.list", params: ["kind": "vmPaused", "limit": 10], effect: .read)["alerts"]?.array ?? []
+    let paused =
+      try await host.client.alerts.call(
+        method: "alert.list", params: ["kind": "vmPaused", "limit": 10], effect: .read)["alerts"]?.array ?? []
     found.count("storageKill.errors", paused.count + after.failovers - failovers)
     report("storage killed \(failures) times under the writing guest: \(paused.count) I/O errors")
   }

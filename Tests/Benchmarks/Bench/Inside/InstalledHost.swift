@@ -41,6 +41,23 @@ struct InstalledHost: Sendable {
     try Program.run("systemctl", "kill", "--signal=KILL", "ftvs-\(module.rawValue).slice")
   }
 
+  /// Stops every instance and agent; the sockets stay. Clients among them may start others again meanwhile, so that it takes
+  /// more than one attempt.
+  func stopServices() async throws {
+    let units = ["module", "vm", "storage", "alerts", "hardware"].flatMap { name in
+      ModuleID.all(of: .cpu).map { "ftvs-\(name)@\($0).service" }
+    }
+    for _ in 0..<50 {
+      try? Program.run(["systemctl", "stop"] + units)
+      let states = try? Program.run(
+        ["sh", "-c", "systemctl is-active \(units.joined(separator: " ")) || true"], capture: true)
+      let isDown = states?.split(separator: "\n").allSatisfy { $0 == "inactive" || $0 == "failed" } ?? false
+      if isDown { return }
+      try await Task.sleep(for: .milliseconds(100))
+    }
+    throw Complaint(description: "the services could not be stopped")
+  }
+
   /// Puts the counting guest on a library image with a differencing and an undo layer, and starts it.
   func startCountingGuest(_ directory: String, port: Int) async throws -> GuestObserver {
     // Guests may not look into every directory.

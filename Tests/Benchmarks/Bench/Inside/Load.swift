@@ -7,9 +7,10 @@ final class Load {
   /// Acknowledged requests with an effect, by service.
   private(set) var effects: [ServiceName: [Lane.Record]] = [:]
 
-  init(clients: Int, runDirectory: String = "/run/ftvs") {
+  /// - Parameter name: Tells this load's effects from those of others.
+  init(_ name: String, clients: Int, runDirectory: String = "/run/ftvs") {
     self.clients = (0..<clients).map {
-      CallingClient(lanes: HostLanes(runDirectory: runDirectory, client: $0).make())
+      CallingClient(lanes: HostLanes(runDirectory: runDirectory, client: "\(name)-\($0)").make())
     }
     pairs = (0..<2).map { _ in
       CallingClient(lanes: [

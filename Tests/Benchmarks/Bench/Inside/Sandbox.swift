@@ -24,7 +24,8 @@ struct Sandbox {
     let system = "\(Checkout.top)/Tests/SystemTests"
     try Program.run(
       [
-        "\(system)/with-systemd.sh", units ?? "-", "\(system)/installed.sh", binaries, CommandLine.arguments[0].absolute,
+        "\(system)/with-systemd.sh", units ?? "-", "\(system)/installed.sh", binaries,
+        CommandLine.arguments[0].absolute,
         "inside", suite.rawValue, "--count", "\(count)", "--guest", guest, "--result", result,
       ], environment: ["SDNS_BIND": ([work] + extra).joined(separator: " ")])
     return try Measurements.read(from: result)

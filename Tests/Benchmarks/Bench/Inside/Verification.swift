@@ -39,9 +39,10 @@ struct Verification {
     var sequences: [String: [Int64]] = [:]
     var after: Int64 = 0
     while true {
-      let page = try await host.client.alerts.call(
-        method: "alert.list", params: ["afterSequence": .integer(after), "limit": 1000, "kind": "benchmark"],
-        effect: .read)["alerts"]?.array ?? []
+      let page =
+        try await host.client.alerts.call(
+          method: "alert.list", params: ["afterSequence": .integer(after), "limit": 1000, "kind": "benchmark"],
+          effect: .read)["alerts"]?.array ?? []
       guard let last = page.last?["sequence"]?.integer else { break }
       for alert in page {
         if let subject = alert["subject"]?.string, let sequence = alert["sequence"]?.integer {
@@ -65,7 +66,8 @@ struct Verification {
       guard let subject = record.sent.keys.max(by: { $0.count == $1.count ? $0 < $1 : $0.count < $1.count }),
         let request = record.sent[subject], let answer = record.effects[subject]
       else { continue }
-      let again = try await host.client[service].call(method: request.method, params: request.params, effect: .idempotent)
+      let again = try await host.client[service].call(
+        method: request.method, params: request.params, effect: .idempotent)
       measurements.count("repeats", 1)
       if again != answer {
         measurements.count("lost", 1)

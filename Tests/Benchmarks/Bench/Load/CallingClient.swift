@@ -1,13 +1,16 @@
 import Glibc
 import Synchronization
 
-/// A client that calls several sockets at once, without pause, on a thread of its own.
+/// A client that calls several services in turn, without pause, on a thread of its own, and notices at once when one of its
+/// connections is cut.
 ///
 /// Unchecked: lanes are touched by the thread alone until `finish` has joined it.
 final class CallingClient: @unchecked Sendable {
   let lanes: [Lane]
   private var thread = pthread_t()
   private let isStopping = Atomic(false)
+  /// The lane whose turn it is.
+  private var turn = 0
 
   init(lanes: [Lane]) { self.lanes = lanes }
 
@@ -34,6 +37,10 @@ final class CallingClient: @unchecked Sendable {
     while !isStopping.load(ordering: .relaxed) {
       let now = Clock.now
       for lane in lanes where lane.isWaitingToConnect { lane.go(now: now) }
+      if lanes.allSatisfy(\.isIdle) {
+        lanes[turn].ask(now: now)
+        turn = (turn + 1) % lanes.count
+      }
       var waiting = lanes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
       let isReconnecting = lanes.contains(where: \.isWaitingToConnect)
       guard poll(&waiting, nfds_t(waiting.count), isReconnecting ? 1 : 50) > 0 else { continue }

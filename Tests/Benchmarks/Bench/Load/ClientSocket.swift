@@ -50,7 +50,7 @@ struct FrameBuffer {
   private var bytes: [UInt8] = []
 
   mutating func read(_ descriptor: Int32) -> Outcome {
-    var chunk = [UInt8](repeating: 0, count: 65536)
+    var chunk = [UInt8](repeating: 0, count: 4096)
     let count = recv(descriptor, &chunk, chunk.count, 0)
     if count < 0, errno == EAGAIN || errno == EINTR { return .nothing }
     guard count > 0 else { return .ended }

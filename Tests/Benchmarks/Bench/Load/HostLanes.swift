@@ -5,7 +5,8 @@ import RPC
 /// What a client asks of the services of a host: much that reads, and now and then something with an effect.
 struct HostLanes {
   let runDirectory: String
-  let client: Int
+  /// Unlike that of every other client, earlier ones included: subjects are made of it.
+  let client: String
 
   /// One lane a service.
   func make() -> [Lane] {
@@ -18,7 +19,7 @@ struct HostLanes {
   /// Draws a service's requests.
   private struct Effects {
     let service: ServiceName
-    let client: Int
+    let client: String
     var effects = 0
     var nextEffect: UInt64 = 0
 
@@ -28,7 +29,7 @@ struct HostLanes {
         return Lane.Request(method: "service.ping", params: [:], subject: nil)
       }
       effects += 1
-      nextEffect = now + (service == .alerts ? 20_000_000 : 200_000_000)
+      nextEffect = now + (service == .alerts ? 100_000_000 : 1_000_000_000)
       return request
     }
 
@@ -42,7 +43,7 @@ struct HostLanes {
           "kind": "benchmark", "subject": .string(subject), "message": "A benchmark's alert.", "data": [:],
         ]
         return Lane.Request(method: "alert.append", params: ["alerts": [alert]], subject: subject)
-      case .storage where effects < 200:
+      case .storage where effects < 40:
         return Lane.Request(
           method: "volume.create", params: ["volume": .string(subject), "sizeBytes": 1_048_576, "requestKey": key],
           subject: subject)

@@ -2,7 +2,8 @@ import Glibc
 import Primitives
 import RPC
 
-/// One client's connection to one service: always one request under way, repeated on a new connection after a cut.
+/// One client's connection to one service: a request is repeated on a new connection after a cut, and a cut of an idle connection
+/// is followed by a request, so that each loss of the service is measured.
 ///
 /// It speaks the wire by itself, without the client library, so that the gap it measures is the host's alone.
 final class Lane {
@@ -48,6 +49,9 @@ final class Lane {
     self.next = next
   }
 
+  /// Whether it was answered, and waits for its turn to ask again.
+  var isIdle: Bool { descriptor >= 0 && request == nil }
+
   /// Whether a request waits for a connection.
   var isWaitingToConnect: Bool { descriptor < 0 }
 
@@ -58,6 +62,13 @@ final class Lane {
     descriptor = connect()
     guard descriptor >= 0 else { return }
     input = FrameBuffer()
+    send(now: now)
+  }
+
+  /// Asks, where nothing is under way.
+  func ask(now: UInt64) {
+    guard isIdle else { return }
+    prepare()
     send(now: now)
   }
 
@@ -83,7 +94,8 @@ final class Lane {
     self.request = request
     message = FrameBuffer.frame(
       JSON.bytes([
-        "jsonrpc": "2.0", "id": .integer(Int64(identifier)), "method": .string(request.method), "params": request.params,
+        "jsonrpc": "2.0", "id": .integer(Int64(identifier)), "method": .string(request.method),
+        "params": request.params,
       ]))
   }
 
@@ -131,7 +143,6 @@ final class Lane {
       record.gaps.append(Double(now - failedAt) / 1e6)
       self.failedAt = nil
     }
-    prepare()
-    send(now: now)
+    self.request = nil
   }
 }

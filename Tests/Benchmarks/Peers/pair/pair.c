@@ -3,6 +3,7 @@
    do without: whatever goes wrong ends it, and it is started anew. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
