@@ -21,6 +21,7 @@ final class Instance: Sendable {
 
   private struct State {
     var phase = Phase.standby
+    var isReady = false
     var activeSinceMilliseconds: Int64 = 0
     var control: ControlState?
     var server: RPCServer?
@@ -53,6 +54,14 @@ final class Instance: Sendable {
   }
 
   var epoch: Int64 { control?.epoch ?? 0 }
+
+  /// Whether this call is the one that makes it ready.
+  func becomesReady() -> Bool {
+    state.withLock { state in
+      defer { state.isReady = true }
+      return !state.isReady
+    }
+  }
 
   func becomeActive() {
     state.withLock { state in

@@ -1,5 +1,6 @@
 import ControlState
 import FTVSClient
+import Glibc
 import HostConfiguration
 import Logging
 import Primitives
@@ -60,20 +61,31 @@ struct ServingService: Service {
   /// and to be ready means to have done that; the lease is waited for from the start.
   private func takeLease() async throws -> Lease? {
     if let lease = Lease.takeIfFree(process.paths.lease(service)) {
-      process.notifier.send(.ready)
+      becomeReady()
       return lease
     }
     let rehearsal = Task {
       await untilServed()
       await Rehearsal(description: description, process: process).run()
       guard !Task.isCancelled else { return }
-      process.notifier.send(.ready, .status(instance.statusLine))
+      becomeReady()
       logger.info("Standby: ready, waits for the lease.")
     }
     defer { rehearsal.cancel() }
     let lease = try await waitForLease()
-    if lease != nil { process.notifier.send(.ready) }
+    if lease != nil { becomeReady() }
     return lease
+  }
+
+  /// Tells the manager, once: a takeover does not wait for a manager that is busy.
+  private func becomeReady() {
+    guard instance.becomesReady() else { return }
+    let notifier = process.notifier
+    guard !notifier.send(.ready, .status(instance.statusLine)), notifier.hasManager else { return }
+    // A manager whose queue stays full must hear it all the same: nobody says it again.
+    startThread(name: "ftvs-ready") {
+      while !notifier.send(.ready) { usleep(100_000) }
+    }
   }
 
   /// Returns when the active instance has opened its state, or after a while: what it does is waited for by clients.
@@ -84,6 +96,7 @@ struct ServingService: Service {
     }
   }
 
+  /// The lease, once it is free; nil when the instance is to end instead.
   private func waitForLease() async throws -> Lease? {
     let path = process.paths.lease(service)
     return try await withThrowingTaskGroup(of: Lease?.self) { group in

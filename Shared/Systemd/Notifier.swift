@@ -59,6 +59,9 @@ public struct Notifier: Sendable {
     watchdogInterval = isMeant && microseconds > 0 ? .microseconds(microseconds) : nil
   }
 
+  /// Whether somebody is told at all.
+  public var hasManager: Bool { path != nil }
+
   /// Sends messages as one datagram. False when the manager was not reached, which nobody can mend: the watchdog will.
   @discardableResult
   public func send(_ messages: Message...) -> Bool {

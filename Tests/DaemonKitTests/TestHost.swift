@@ -58,19 +58,21 @@ final class TestHost: Sendable {
     }
   }
 
-  /// Starts an instance; `activate` makes the service, one without methods when left out.
+  /// Starts an instance; `activate` makes the service, one without methods when left out, and `rehearse` that of a standby's
+  /// rehearsal.
   func start(
     _ module: ModuleID, notifier: Notifier = Notifier(environment: [:], processID: 0),
     activate: @escaping @Sendable (Activation) async throws -> ActiveService = { _ in
       ActiveService(router: Router(title: "test", version: "1"))
-    }
+    }, rehearse: DaemonDescription.Rehearse? = nil
   ) -> RunningInstance {
     let descriptor = dup(listener)
     let process = DaemonProcess(
       module: module, configuration: configuration, listeners: ["vm": descriptor],
       notifier: notifier,
       logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
-    let description = DaemonDescription(service: .vm, migrations: ["CREATE TABLE thing (name TEXT PRIMARY KEY)"])
+    let description = DaemonDescription(
+      service: .vm, migrations: ["CREATE TABLE thing (name TEXT PRIMARY KEY)"], rehearse: rehearse)
     let group = Daemon.group(description, process, signals: [], activate: activate)
     let task = Task {
       defer { close(descriptor) }

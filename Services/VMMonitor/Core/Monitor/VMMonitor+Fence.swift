@@ -12,22 +12,25 @@ extension VMMonitor {
   /// Stopping also withdraws a start that a monitor before this one had queued.
   func proveGone(_ name: VMName) async throws(RPCError) {
     guard let slot = machines[name]?.record.slot else { return }
-    for module in ModuleID.all(of: .cpu) {
-      let unit = Machine.unit(module, slot: slot)
-      do {
-        if try await !environment.units.isEmpty(unit) {
-          try await environment.units.kill(unit, signal: SIGKILL)
-        }
-        try await environment.units.stop(unit)
-        guard try await environment.units.isEmpty(unit) else {
-          throw UnitError.refused(unit: unit, reason: "processes of it are left although it was stopped")
-        }
-      } catch let error as UnitError {
-        if case .noSuchUnit = error { continue }
-        throw RPCError(error, name)
-      } catch {
-        throw RPCError(VMFailure.engineFailed, "\(error)")
-      }
+    let units = environment.units
+    // Both at once: the unit manager's answers are what a recovery waits for longest.
+    async let first = Self.end(Machine.unit(.cpu0, slot: slot), units)
+    async let second = Self.end(Machine.unit(.cpu1, slot: slot), units)
+    for failure in await [first, second] {
+      if let failure { throw RPCError(failure, name) }
+    }
+  }
+
+  /// Ends a unit; nil when no process of it is left.
+  private static func end(_ unit: String, _ units: any UnitManager) async -> UnitError? {
+    do throws(UnitError) {
+      if try await !units.isEmpty(unit) { try await units.kill(unit, signal: SIGKILL) }
+      try await units.stop(unit)
+      if try await units.isEmpty(unit) { return nil }
+      return .refused(unit: unit, reason: "processes of it are left although it was stopped")
+    } catch {
+      if case .noSuchUnit = error { return nil }
+      return error
     }
   }
 

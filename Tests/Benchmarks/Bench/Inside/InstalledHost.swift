@@ -48,7 +48,7 @@ struct InstalledHost: Sendable {
       ModuleID.all(of: .cpu).map { "ftvs-\(name)@\($0).service" }
     }
     for _ in 0..<50 {
-      try? Program.run(["systemctl", "stop"] + units)
+      _ = try? Program.run(["systemctl", "stop"] + units)
       let states = try? Program.run(
         ["sh", "-c", "systemctl is-active \(units.joined(separator: " ")) || true"], capture: true)
       let isDown = states?.split(separator: "\n").allSatisfy { $0 == "inactive" || $0 == "failed" } ?? false
