@@ -1,10 +1,10 @@
 #!/bin/bash
-# limits-inside.sh BINARIES GUEST: runs in the virtual machine of limits.sh.
+# limits-inside.sh BINARIES [GUEST]: runs in the virtual machine of limits.sh.
 #
-# Each module has a processor and memory of its own; the main job is then run on them, with a real guest. An emulated
-# guest in an emulated machine is slow: what is shown here is that nothing depends on modules without limits.
+# Each module has a processor and memory of its own: nothing may depend on modules without limits. A module fails there and
+# returns; with GUEST the main job is run, with a real guest, which is slow: an emulated machine in an emulated machine.
 set -eu
-binaries=$1 guest=$2
+binaries=$1 guest=${2-}
 here=$(dirname "$(readlink -f "$0")")
 top=$(dirname "$(dirname "$here")")
 for module in cpu0 cpu1; do
@@ -24,6 +24,28 @@ check_limits() {
         echo "$module: processor $(cat "$slice/cpuset.cpus.effective"), memory $(cat "$slice/memory.current") of $(cat "$slice/memory.max")"
     done
 }
-FTVS_SLOW=20 "$top/deploy/quickstart" --systemd --keep --binaries "$binaries" --guest "$guest" --directory /var/tmp/quickstart
+wait_duplex() {
+    for _ in {1..240}; do
+        ftctl status 2>/dev/null | grep -q 'cpu duplex, io duplex' && return 0
+        sleep 0.5
+    done
+    ftctl status; journalctl --no-pager -q -u 'ftvs-*' -n 60; return 1
+}
+fail_and_return() {
+    "$top/deploy/install" --binaries "$binaries"
+    wait_duplex
+    ftctl module fail cpu0 --reason "limits test"
+    # The answer to the one who asked comes before the end of who gave it.
+    for _ in {1..60}; do ftctl service ping storage 2>&1 | grep cpu1 && break; sleep 0.5; done
+    ftctl service ping storage | grep -q cpu1
+    ftctl module online cpu0
+    wait_duplex
+    echo "cpu0 failed and returned under limits"
+}
+main_job() {
+    FTVS_SLOW=20 "$top/deploy/quickstart" --systemd --keep --binaries "$binaries" --guest "$guest" \
+        --directory /var/tmp/quickstart
+}
+if [ -n "$guest" ]; then main_job; else fail_and_return; fi
 check_limits
 "$top/deploy/install" --uninstall --purge

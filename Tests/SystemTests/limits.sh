@@ -1,8 +1,9 @@
 #!/bin/bash
-# limits.sh BINARIES GUEST
+# limits.sh BINARIES [GUEST]
 #
-# The main job in a virtual machine with every cgroup controller, each module's slice pinned to a processor of its own:
-# modules with real limits, on a real kernel of their own.
+# Modules with real limits: FTVS in a virtual machine with every cgroup controller and a kernel of its own, each module's
+# slice pinned to a processor. A module fails and returns there; with GUEST, a directory that deploy/guest/build filled,
+# the main job is run, which takes a quarter of an hour and more without KVM.
 set -u
 here=$(dirname "$(readlink -f "$0")")
-exec env SDVM_MB=4096 "$here/with-vm.sh" - "$here/limits-inside.sh" "$1" "$2"
+exec env SDVM_MB=4096 "$here/with-vm.sh" - "$here/limits-inside.sh" "$1" ${2+"$2"}
