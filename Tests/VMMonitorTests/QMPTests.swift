@@ -116,18 +116,22 @@ final class FakeQMPServer: Sendable {
     guard result == 0, listen(listener, 1) == 0 else { throw CocoaError(.fileWriteUnknown) }
     Thread.detachNewThread {
       let connection = accept(listener, nil, nil)
-      defer {
+      defer { close(listener) }
+      guard let stream = fdopen(connection, "r+") else {
         close(connection)
-        close(listener)
+        return
       }
-      guard let stream = fdopen(connection, "r+") else { return }
+      var line: UnsafeMutablePointer<CChar>?
+      var capacity = 0
+      defer {
+        free(line)
+        fclose(stream)
+      }
       func say(_ text: String) {
         let bytes = Array((text + "\r\n").utf8)
         _ = send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL))
       }
       say(greeting)
-      var line: UnsafeMutablePointer<CChar>?
-      var capacity = 0
       while getline(&line, &capacity, stream) > 0, let text = line.map({ String(cString: $0) }) {
         let id = (try? JSON.parse(text.trimmingCharacters(in: .whitespacesAndNewlines)))?["id"]?.integer ?? 0
         for answer in answers(text) {
