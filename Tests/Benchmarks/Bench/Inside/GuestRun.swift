@@ -28,7 +28,7 @@ struct GuestRun {
       guard let module = before.module else { throw complaint("the guest runs nowhere") }
       let acknowledged = observer.now.acknowledged
       try host.kill(module)
-      let recovery = try await recovery(after: before.lastRecovery?.failedMilliseconds)
+      let recovery = try await recovery(after: before.lastRecovery)
       guard await observer.waits(above: acknowledged, seconds: 120) else {
         throw complaint("the guest did not count again after failure \(failure + 1)")
       }
@@ -50,9 +50,9 @@ struct GuestRun {
     return try await host.client.vm.call(ShowVM.self, .init(name: name))
   }
 
-  private func recovery(after last: Int64?) async throws -> Recovery {
+  private func recovery(after last: Recovery?) async throws -> Recovery {
     for _ in 0..<1_200 {
-      if let recovery = try await shown().lastRecovery, recovery.failedMilliseconds > last ?? 0 { return recovery }
+      if let recovery = try await shown().lastRecovery, recovery != last { return recovery }
       try await Task.sleep(for: .milliseconds(50))
     }
     throw complaint("no record of the recovery within 60 s")
