@@ -12,7 +12,7 @@ import RPCSocket
 ///
 /// Code that runs for the first time costs tens of milliseconds: pages are mapped, generic types are made, conformances are looked up.
 /// A standby pays for that before it says that it is ready, so that clients do not after a failure. Nothing of the host is
-/// touched, and a rehearsal that fails makes a takeover slower, not wrong.
+/// changed, and a rehearsal that fails makes a takeover slower, not wrong.
 struct Rehearsal {
   let description: DaemonDescription
   let process: DaemonProcess
@@ -84,7 +84,8 @@ struct Rehearsal {
   // MARK: Directories
 
   private func configuration(in directory: String) -> HostConfiguration {
-    var configuration = HostConfiguration()
+    // All else as it is: a lab's unit manager is the lab's in its rehearsal, too.
+    var configuration = process.configuration
     configuration.runDirectory = "\(directory)/run"
     configuration.legIO0 = "\(directory)/io0"
     configuration.legIO1 = "\(directory)/io1"

@@ -23,7 +23,7 @@ final class RoleLookup: Sendable {
     }
   }
 
-  /// The policy, once it is known. Without one, which no path leads to, nobody but root may do anything.
+  /// The policy, once it is known.
   func policy() async -> RolePolicy {
     await answer.value ?? .groups()
   }

@@ -34,6 +34,7 @@ import Testing
     _ = await manager.next { $0.hasPrefix("READY=1\nSTATUS=standby") }
     let activation = try #require(rehearsed.withLock { $0.first })
     #expect(called.withLock(\.self) == 1)
+    #expect(activation.configuration.labSocket == host.configuration.labSocket)
     #expect(activation.paths.run != host.paths.run && activation.paths.local != host.paths.local)
     #expect(Set(activation.paths.legs.values).isDisjoint(with: host.paths.legs.values))
     #expect(!FileManager.default.fileExists(atPath: activation.paths.run), "nothing is left behind")

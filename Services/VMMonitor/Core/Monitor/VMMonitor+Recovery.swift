@@ -100,8 +100,6 @@ extension VMMonitor {
       $0.fromModule = nil
       $0.lastRecovery = recovery
     }
-    // Whoever takes over next must not take it for dead since before it ran.
-    await lifeSign.write(now())
     alert(
       .warning, "vmFailedOver", name,
       "'\(name)' runs again, on \(module), after \(recovery.cause).",

@@ -98,6 +98,8 @@ public actor VMMonitor {
     try await store.save([(record, change)])
     machines[name]?.record = record
     announce(name)
+    // Whoever takes over next must not take it for dead since before it ran.
+    if case .up(let time)? = change { await lifeSign.write(time) }
   }
 
   /// Changes what only this process knows of a machine, then shows it.
