@@ -49,6 +49,8 @@ def main():
 
     if arguments.run_directory:
         host = Host(arguments.run_directory, os.path.join(binaries, "ftctl"))
+        # A standby that becomes ready during a case would look like one that the case changed.
+        host.wait_duplex()
         report = Report(host, arguments.only)
         attack(report, host, seed)
     else:
