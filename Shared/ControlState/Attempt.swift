@@ -17,9 +17,15 @@ struct LegFailure: Sendable {
   }
 
   init(_ error: any Error) {
-    isFull =
+    if let gone = error as? LegGone {
+      self.init(reason: gone.reason, isError: false)
+      return
+    }
+    let isFull =
       ((error as? DatabaseError)?.resultCode.primaryResultCode == .SQLITE_FULL) || (error as? FileError)?.isFull == true
-    reason = isFull ? "it is full; free space on it (\(Engine.describe(error)))" : Engine.describe(error)
+    self.init(
+      reason: isFull ? "it is full; free space on it (\(Engine.describe(error)))" : Engine.describe(error),
+      isFull: isFull)
   }
 }
 
@@ -43,7 +49,7 @@ extension Engine {
   /// must never be ahead of the leg that was in service before.
   func attempt<T>(
     _ first: LegDatabase, _ mirror: LegDatabase?, _ room: inout Room, changing edit: (inout LegHeader) -> Void,
-    _ body: (inout Transaction) throws -> T
+    _ body: @escaping (inout Transaction) throws -> T
   ) throws(AttemptError) -> Outcome<T> {
     guard let old = header else { throw .refused(unavailable()) }
     var next = old
@@ -78,6 +84,9 @@ extension Engine {
       throw .failed(first.leg, LegFailure(error))
     }
     header = next
+    if let resync, resync.follower == nil, !resync.note(Resync.Missed(statements: statements, old: old, next: next)) {
+      abandonResync(reason: "Too much was changed while the state was copied.", isError: true)
+    }
     var outcome = Outcome(value: value)
     for other in others where other === mirror || other === resync?.follower {
       do {
@@ -106,25 +115,27 @@ extension Engine {
   }
 
   private func prepare<T>(
-    _ first: LegDatabase, _ old: LegHeader, _ next: inout LegHeader, _ body: (inout Transaction) throws -> T
+    _ first: LegDatabase, _ old: LegHeader, _ next: inout LegHeader,
+    _ body: @escaping (inout Transaction) throws -> T
   ) throws(AttemptError) -> (T, [RecordedStatement]) {
     do {
-      try configuration.hook?(first.leg, .begin)
-      var record = next
-      let result = try first.access { database in
+      let (hook, leg, wanted) = (configuration.hook, first.leg, next)
+      let (value, statements, record) = try first.accessIfThere { database in
+        try hook?(leg, .begin)
         try database.beginTransaction(.immediate)
         var transaction = Transaction(database)
         let value = try body(&transaction)
         try transaction.finish()
+        var record = wanted
         if let floor = transaction.requestFloor { record.requestFloor = max(record.requestFloor, floor) }
-        try configuration.hook?(first.leg, .statements)
+        try hook?(leg, .statements)
         try record.update(database, from: old)
         try Redo.write(transaction.statements, sequence: record.sequence, to: database)
-        return (value, transaction.statements)
+        return (value, transaction.statements, record)
       }
       next = record
-      return result
-    } catch let error as DatabaseError where error.isLegFailure {
+      return (value, statements)
+    } catch  where Self.isLegFailure(error) {
       first.rollBack()
       throw .failed(first.leg, LegFailure(error))
     } catch {
@@ -137,14 +148,15 @@ extension Engine {
     }
   }
 
-  private func replay(
+  func replay(
     _ statements: [RecordedStatement], on leg: LegDatabase, _ old: LegHeader, _ next: LegHeader
   ) throws {
-    try configuration.hook?(leg.leg, .begin)
-    try leg.access { database in
+    let (hook, id) = (configuration.hook, leg.leg)
+    try leg.accessIfThere { database in
+      try hook?(id, .begin)
       try database.beginTransaction(.immediate)
       for statement in statements { try statement.replay(database) }
-      try configuration.hook?(leg.leg, .statements)
+      try hook?(id, .statements)
       try next.update(database, from: old)
       try Redo.write(statements, sequence: next.sequence, to: database)
     }
@@ -161,9 +173,17 @@ extension Engine {
     }
   }
 
-  private func commit(_ leg: LegDatabase) throws {
-    try configuration.hook?(leg.leg, .commit)
-    try leg.access { try $0.commit() }
-    try configuration.hook?(leg.leg, .committed)
+  func commit(_ leg: LegDatabase) throws {
+    let (hook, id) = (configuration.hook, leg.leg)
+    try leg.access { database in
+      try hook?(id, .commit)
+      try database.commit()
+      try hook?(id, .committed)
+    }
+  }
+
+  /// Whether the leg failed, rather than what was wanted of it.
+  static func isLegFailure(_ error: any Error) -> Bool {
+    error is LegStall || error is LegGone || (error as? DatabaseError)?.isLegFailure == true
   }
 }

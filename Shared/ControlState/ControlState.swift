@@ -39,12 +39,12 @@ public final class ControlState: Sendable {
     case .some(let error?):
       await state.close()
       throw error
-    case nil: throw .unavailable(explanation: "The thread of the state could not be started; free memory.")
+    case nil: throw .unavailable(explanation: "The state was closed while it was opened.")
     }
   }
 
   private init(_ configuration: Configuration, _ logger: Logger) {
-    let thread = SerialThread()
+    let thread = SerialThread(name: "ftvs-state")
     let published = PublishedLegs()
     let box = EngineBox()
     box.engine = Engine(configuration, logger, published) { [weak box] job in
@@ -64,7 +64,7 @@ public final class ControlState: Sendable {
     watcher.stop()
     let engine = engine
     thread.enqueue { engine.engine?.close() }
-    thread.end()
+    thread.stop()
   }
 
   /// Number of times that the state was opened to serve since the host was set up.
@@ -129,7 +129,7 @@ public final class ControlState: Sendable {
 
   private func onThread<T: Sendable>(_ body: @escaping @Sendable (Engine) -> T) async -> T? {
     let box = engine
-    return await thread.run { box.engine.map(body) } ?? nil
+    return await thread.result { box.engine.map(body) } ?? nil
   }
 }
 
@@ -148,5 +148,6 @@ extension Engine {
     resync = nil
     for leg in inStep { leg.close() }
     inStep = []
+    for thread in threads.values { thread.end() }
   }
 }

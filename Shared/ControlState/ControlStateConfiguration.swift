@@ -24,6 +24,8 @@ extension ControlState {
       )?
     /// Milliseconds since 1970.
     public var now: @Sendable () -> Int64
+    /// Time within which a leg must answer: one that does not is dropped, like one that answers with an error.
+    public var legAnswerBound: Duration
     /// Time between two looks at the shot marks and directories.
     public var watchInterval: Duration
     /// Wait before a leg that failed with an error is tried again; doubles with each failure up to `retryLimit`.
@@ -35,7 +37,7 @@ extension ControlState {
     /// Age at which a request key is forgotten.
     public var requestKeyAge: Duration
 
-    /// Called on the state's thread before each step on a leg: tests fail it, or copy the legs aside.
+    /// Called on the leg's thread before each step on it: tests fail it, let it hang, or copy the legs aside.
     var hook: (@Sendable (LegID, LegStep) throws -> Void)?
 
     var witnessReserve: Reserve { Reserve(path: witness + ".reserve", bytes: Reserve.witnessBytes) }
@@ -59,6 +61,7 @@ extension ControlState {
       self.force = force
       self.resyncData = resyncData
       now = { wallClockMilliseconds() }
+      legAnswerBound = .seconds(3)
       watchInterval = .milliseconds(100)
       retryDelay = .seconds(1)
       retryLimit = .seconds(60)
@@ -71,6 +74,8 @@ extension ControlState {
 /// A point on a leg at which tests intervene.
 enum LegStep: Sendable, Hashable {
   case begin, statements, commit, committed
+  /// Before and after each piece of an image that is copied to it, which the state's thread does not wait for.
+  case copy, copied
 }
 
 /// A clock that nobody sets, in milliseconds.

@@ -13,8 +13,20 @@ struct Retry {
 }
 
 extension Engine {
+  /// Looks at a leg. One that does not answer counts as absent.
   func look(_ leg: LegID) -> LegPresence {
-    LegPresence.look(directory: configuration.legDirectories[leg], shotMark: configuration.shotMarks[leg])
+    let (directory, mark) = (configuration.legDirectories[leg], configuration.shotMarks[leg])
+    do {
+      return try onThread(of: leg) { LegPresence.look(directory: directory, shotMark: mark) }
+    } catch {
+      return .absent(Self.describe(error))
+    }
+  }
+
+  /// Does something on a leg's thread.
+  func onThread<T>(of leg: LegID, _ body: @escaping () throws -> T) throws -> T {
+    guard let thread = threads[leg] else { throw LegGone(reason: "no thread") }
+    return try thread.run(body)
   }
 
   /// Takes legs out of service that the records already leave out, or will before the next answer.
@@ -61,7 +73,8 @@ extension Engine {
 
   /// Takes the space for changes that must be possible when the disk is full, where that is not taken.
   func keepReserves() {
-    for reserve in inStep.map(\.reserve) + [configuration.witnessReserve] where reserve.isDue { reserve.keep() }
+    for leg in inStep { leg.keepReserve() }
+    if configuration.witnessReserve.isDue { configuration.witnessReserve.keep() }
   }
 
   /// Puts the generation in service on record outside the legs.
@@ -86,9 +99,14 @@ extension Engine {
       try witness.write(configuration.witness)
     } catch {
       // The legs may be on the same file system.
-      let given = ([configuration.witnessReserve] + inStep.map(\.reserve)).filter { $0.giveUp() }
-      defer { for reserve in given { reserve.keep() } }
-      guard error.isFull, !given.isEmpty else { throw error }
+      guard error.isFull else { throw error }
+      let given = inStep.filter { $0.giveUpReserve() }
+      let isOwnGiven = configuration.witnessReserve.giveUp()
+      defer {
+        for leg in given { leg.refillReserve() }
+        if isOwnGiven { configuration.witnessReserve.keep() }
+      }
+      guard isOwnGiven || !given.isEmpty else { throw error }
       try witness.write(configuration.witness)
     }
   }
@@ -108,6 +126,8 @@ extension Engine {
     guard failure == nil else { return }
     keepReserves()
     for leg in LegID.allCases where resync == nil && !inStep.contains(where: { $0.leg == leg }) {
+      // A call to it that hangs may still write when it comes back.
+      if threads[leg]?.isStuck == true { continue }
       if evenIfEarly || isDue(leg) { takeBack(leg) }
     }
   }
@@ -123,7 +143,7 @@ extension Engine {
   private func complaint(about resync: Resync) -> String? {
     switch look(resync.leg) {
     case .present(let identity?):
-      identity.directory == resync.directoryIdentity.directory && identity.device == resync.directoryIdentity.device
+      identity.directory == resync.copy.identity.directory && identity.device == resync.copy.identity.device
         ? nil : "its directory was replaced"
     case .present(nil): "its directory was removed"
     case .absent(let reason): reason
@@ -166,6 +186,7 @@ extension Engine {
 
   static func describe(_ error: any Error) -> String {
     if let error = error as? DatabaseError { return "SQLite: \(error.message ?? error.resultCode.description)" }
+    if let error = error as? LegGone { return error.reason }
     return "\(error)"
   }
 

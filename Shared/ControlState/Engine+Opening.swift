@@ -25,11 +25,9 @@ extension Engine {
   private func assemble(force: LegID?, isFirst: Bool) throws(ControlStateError) {
     var opened: [LegID: LegDatabase] = [:]
     var findings: [LegID: LegFinding] = [:]
-    for leg in LegID.allCases {
-      let (finding, database) = inspect(leg)
-      findings[leg] = finding
-      opened[leg] = database
-    }
+    // Both at the same time: clients may be waiting.
+    let inspections = LegID.allCases.map { ($0, beginInspection(of: $0)) }
+    for (leg, inspection) in inspections { (findings[leg], opened[leg]) = Self.result(of: inspection) }
     var kept: [LegID] = []
     defer { for (leg, database) in opened where !kept.contains(leg) { database.close() } }
     if findings.values.contains(where: { if case .damaged(Self.lockedReason) = $0 { true } else { false } }) {
@@ -133,30 +131,42 @@ extension Engine {
   }
 
   /// What a leg holds, and its open database where it holds one that can be read.
-  func inspect(_ leg: LegID) -> (LegFinding, LegDatabase?) {
-    guard let directory = configuration.legDirectories[leg] else { return (.absent("not configured"), nil) }
-    let identity: LegIdentity
-    switch look(leg) {
-    case .shot: return (.absent("its module is isolated (shot mark)"), nil)
-    case .absent(let reason): return (.absent(reason), nil)
-    case .present(nil): return (.blank, nil)
-    case .present(let found?): identity = found
+  func inspect(_ leg: LegID) -> (LegFinding, LegDatabase?) { Self.result(of: beginInspection(of: leg)) }
+
+  private typealias Inspection = LegThread.Pending<(LegFinding, LegDatabase?)>
+
+  private static func result(of inspection: Inspection?) -> (LegFinding, LegDatabase?) {
+    do { return try inspection?.value() ?? (.absent("not configured"), nil) } catch {
+      return (.absent(Self.describe(error)), nil)
     }
-    if identity.file == 0 { return (.blank, nil) }
-    var database: LegDatabase?
-    do {
-      try configuration.hook?(leg, .begin)
-      let opened = try LegDatabase(leg: leg, directory: directory, shotMark: configuration.shotMarks[leg])
-      database = opened
-      let header = try opened.access(LegHeader.read)
-      // Never opened to serve: setting up was interrupted, nothing was ever answered from it.
-      if header.epoch == 0 && header.isComplete && header.ancestors.isEmpty {
-        opened.close()
-        return (.blank, nil)
+  }
+
+  private func beginInspection(of leg: LegID) -> Inspection? {
+    guard let thread = threads[leg], let directory = configuration.legDirectories[leg] else { return nil }
+    let (mark, hook) = (configuration.shotMarks[leg], configuration.hook)
+    return thread.begin {
+      switch LegPresence.look(directory: directory, shotMark: mark) {
+      case .shot: return (.absent("its module is isolated (shot mark)"), nil)
+      case .absent(let reason): return (.absent(reason), nil)
+      case .present(let identity?) where identity.file != 0:
+        return Self.inspect(directory, shotMark: mark, on: thread) { try hook?(leg, .begin) }
+      case .present: return (.blank, nil)
       }
+    }
+  }
+
+  /// Opens a leg's database. Called on the leg's thread.
+  private static func inspect(
+    _ directory: String, shotMark: String?, on thread: LegThread, after hook: () throws -> Void
+  ) -> (LegFinding, LegDatabase?) {
+    do {
+      try hook()
+      let opened = try LegDatabase(on: thread, directory: directory, shotMark: shotMark)
+      let header = try opened.header()
+      // Never opened to serve: setting up was interrupted, nothing was ever answered from it.
+      if header.epoch == 0 && header.isComplete && header.ancestors.isEmpty { return (.blank, nil) }
       return (header.isComplete ? .complete(header) : .incomplete(header), opened)
     } catch {
-      database?.close()
       if (error as? DatabaseError)?.resultCode.primaryResultCode == .SQLITE_BUSY {
         return (.damaged(Self.lockedReason), nil)
       }
@@ -175,10 +185,13 @@ extension Engine {
     var opened: [LegID: LegDatabase] = [:]
     do {
       for leg in LegID.allCases {
-        guard let directory = configuration.legDirectories[leg] else { continue }
-        try FileOperations.makeDirectory(directory)
-        try LegDatabase.create(in: directory, header)
-        opened[leg] = try LegDatabase(leg: leg, directory: directory, shotMark: configuration.shotMarks[leg])
+        guard let directory = configuration.legDirectories[leg], let thread = threads[leg] else { continue }
+        let mark = configuration.shotMarks[leg]
+        opened[leg] = try thread.run {
+          try FileOperations.makeDirectory(directory)
+          try LegDatabase.create(in: directory, header)
+          return try LegDatabase(on: thread, directory: directory, shotMark: mark)
+        }
       }
     } catch {
       for database in opened.values { database.close() }

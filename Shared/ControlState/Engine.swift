@@ -11,7 +11,9 @@ final class Engine {
   let configuration: ControlState.Configuration
   let logger: Logger
   let published: PublishedLegs
-  /// Gives the thread a job for later.
+  /// What touches a leg is done on its thread.
+  let threads: [LegID: LegThread]
+  /// Gives the state's thread a job for later.
   let later: @Sendable (@escaping @Sendable (Engine) -> Void) -> Void
 
   /// The legs in step that this engine writes to, the first being the one that is read.
@@ -40,6 +42,8 @@ final class Engine {
     self.logger = logger
     self.published = published
     self.later = later
+    let threads = LegID.allCases.map { ($0, LegThread($0, bound: configuration.legAnswerBound)) }
+    self.threads = Dictionary(uniqueKeysWithValues: threads)
   }
 
   var epoch: Int64 { header?.epoch ?? 0 }
@@ -47,13 +51,13 @@ final class Engine {
   // MARK: Reading and writing
 
   /// Reads from the first leg; a leg that fails is dropped and the other one read.
-  func read<T>(_ body: (Database) throws -> T) throws(RPCError) -> T {
+  func read<T>(_ body: @escaping (Database) throws -> T) throws(RPCError) -> T {
     try settle()
     while true {
       guard let leg = inStep.first else { throw unavailable() }
       do {
         return try leg.access { database in try database.readOnly { try body(database) } }
-      } catch let error as DatabaseError where error.isLegFailure {
+      } catch  where Self.isLegFailure(error) {
         try drop(leg.leg, reason: Self.describe(error))
       } catch {
         throw Self.wrap(error)
@@ -62,7 +66,7 @@ final class Engine {
   }
 
   /// Runs a change on the first leg, replays it on the other, commits both, and leaves out a leg that fails.
-  func write<T>(_ body: (inout Transaction) throws -> T) throws(RPCError) -> T {
+  func write<T>(_ body: @escaping (inout Transaction) throws -> T) throws(RPCError) -> T {
     try write(leavingOut: [:], Room(isOwn: false), body)
   }
 
@@ -84,17 +88,12 @@ final class Engine {
   /// Makes a change, with room made for it on legs that are full.
   func write<T>(
     leavingOut start: [LegID: LegFailure], _ room: Room, changing edit: (inout LegHeader) -> Void = { _ in },
-    _ body: (inout Transaction) throws -> T
+    _ body: @escaping (inout Transaction) throws -> T
   ) throws(RPCError) -> T {
     if failure != nil || isClosed { throw unavailable() }
     var failed = start
     var room = room
-    defer { for reserve in room.opened { reserve.keep() } }
-    for leg in inStep where failed[leg.leg] == nil {
-      if let complaint = look(leg.leg).complaint(about: leg.identity) {
-        failed[leg.leg] = LegFailure(reason: complaint, isError: false)
-      }
-    }
+    defer { for leg in room.opened { leg.refillReserve() } }
     while true {
       let serving = inStep.filter { failed[$0.leg] == nil }
       guard let first = serving.first else { throw nothingLeft(failed) }

@@ -69,17 +69,29 @@ enum FileOperations {
 
   private static func writeDurably(_ bytes: [UInt8], to descriptor: Int32, _ path: String) throws(FileError) {
     defer { close(descriptor) }
-    try writeAll(bytes, to: descriptor, path)
+    try writeAll(bytes[...], at: 0, to: descriptor, path)
     try check(fsync(descriptor), "fsync", path)
   }
 
-  private static func writeAll(_ bytes: [UInt8], to descriptor: Int32, _ path: String) throws(FileError) {
-    var rest = bytes[...]
+  /// Writes bytes at a place in a file, which is made where it is missing. They are not durable yet.
+  static func write(_ bytes: ArraySlice<UInt8>, at offset: Int, to path: String) throws(FileError) {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o640)
+    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    defer { close(descriptor) }
+    try writeAll(bytes, at: offset, to: descriptor, path)
+  }
+
+  private static func writeAll(
+    _ bytes: ArraySlice<UInt8>, at offset: Int, to descriptor: Int32, _ path: String
+  ) throws(FileError) {
+    var rest = bytes
+    var at = offset
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      let count = rest.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(at)) }
       if count < 0, errno == EINTR { continue }
       guard count > 0 else { throw FileError(operation: "write", path: path, code: count == 0 ? ENOSPC : errno) }
       rest = rest.dropFirst(count)
+      at += count
     }
   }
 

@@ -42,20 +42,24 @@ import GRDB
 import GRDBSQLite
 import Primitives
 
-/// The open database of one leg. Used on the state's thread only.
+/// The open database of one leg. Used on the state's thread only, which waits while the leg's thread does the work.
 final class LegDatabase {
   static let fileName = "state.sqlite"
 
-  let leg: LegID
   let directory: String
   let identity: LegIdentity
-  let reserve: Reserve
+  private let shotMark: String?
+  private let thread: LegThread
+  private let reserve: Reserve
   private let queue: DatabaseQueue
 
-  /// Opens the database that is in a directory.
-  init(leg: LegID, directory: String, shotMark: String?) throws {
-    self.leg = leg
+  var leg: LegID { thread.leg }
+
+  /// Opens the database that is in a directory. Called on the leg's thread.
+  init(on thread: LegThread, directory: String, shotMark: String?) throws {
+    self.thread = thread
     self.directory = directory
+    self.shotMark = shotMark
     reserve = Self.reserve(in: directory)
     guard case .present(let identity?) = LegPresence.look(directory: directory, shotMark: shotMark), identity.file != 0
     else { throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "\(directory) holds no database") }
@@ -63,7 +67,7 @@ final class LegDatabase {
     queue = try Self.openQueue(directory + "/" + Self.fileName)
     // The log stays when the database is closed: the place that it has is there for the next opening, too.
     var isKept: Int32 = 1
-    _ = try access { sqlite3_file_control($0.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &isKept) }
+    _ = queue.inDatabase { sqlite3_file_control($0.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &isKept) }
   }
 
   static func openQueue(_ path: String) throws -> DatabaseQueue {
@@ -84,18 +88,81 @@ final class LegDatabase {
     return try DatabaseQueue(path: path, configuration: configuration)
   }
 
-  /// Runs something on the connection.
-  func access<T>(_ body: (Database) throws -> T) throws -> T { try queue.inDatabase(body) }
+  /// Runs something on the connection, on the leg's thread. Throws `LegStall` when the leg does not answer.
+  func access<T>(_ body: @escaping (Database) throws -> T) throws -> T {
+    let queue = queue
+    return try thread.run { try queue.inDatabase(body) }
+  }
+
+  /// As `access`, after a look whether the path still leads to this database; throws `LegGone` where it does not.
+  func accessIfThere<T>(_ body: @escaping (Database) throws -> T) throws -> T {
+    let (directory, shotMark, identity) = (directory, shotMark, identity)
+    return try access { database in
+      let presence = LegPresence.look(directory: directory, shotMark: shotMark)
+      if let complaint = presence.complaint(about: identity) { throw LegGone(reason: complaint) }
+      return try body(database)
+    }
+  }
+
+  /// What the database holds. Called on the leg's thread, before anybody else has the database.
+  func header() throws -> LegHeader { try queue.inDatabase(LegHeader.read) }
+
+  /// The whole database as it is now, as the bytes of a file.
+  func image() throws -> [UInt8] {
+    try access { database in
+      var size: sqlite3_int64 = 0
+      guard let bytes = sqlite3_serialize(database.sqliteConnection, "main", &size, 0) else {
+        throw DatabaseError(resultCode: .SQLITE_NOMEM, message: "no memory for a copy of the state")
+      }
+      defer { sqlite3_free(bytes) }
+      return Array(UnsafeBufferPointer(start: bytes, count: Int(size)))
+    }
+  }
 
   func rollBack() {
+    let queue = queue
+    try? thread.run { Self.rollBack(queue) }
+  }
+
+  private static func rollBack(_ queue: DatabaseQueue) {
     // SQLite rolls back by itself after some errors; what cannot be rolled back ends with the connection.
-    try? access { database in
+    try? queue.inDatabase { database in
       if database.isInsideTransaction { try database.rollback() }
     }
   }
 
+  /// Closes it; where the leg hangs, as soon as it does not any more.
+  func close() {
+    let queue = queue
+    let body = {
+      Self.rollBack(queue)
+      try queue.close()
+    }
+    if thread.isStuck { thread.afterwards(body) } else { try? thread.run(body) }
+  }
+
+  // MARK: Room
+
   static func reserve(in directory: String) -> Reserve {
     Reserve(path: directory + "/" + Reserve.fileName, bytes: Reserve.databaseBytes)
+  }
+
+  /// Takes the reserve's space where it is not taken and there is enough.
+  func keepReserve() {
+    let reserve = reserve
+    try? thread.run { if reserve.isDue { reserve.keep() } }
+  }
+
+  /// Takes again what was given up of the reserve for one change.
+  func refillReserve() {
+    let reserve = reserve
+    try? thread.run { reserve.keep() }
+  }
+
+  /// Gives a step of the reserve up. False when there is nothing to give.
+  func giveUpReserve() -> Bool {
+    let reserve = reserve
+    return (try? thread.run { reserve.giveUp() }) ?? false
   }
 
   /// Brings what the log holds into the database, so that the log is written from its beginning again. Where the disk
@@ -105,10 +172,7 @@ final class LegDatabase {
     return row?.number("busy") == 0
   }
 
-  func close() {
-    rollBack()
-    try? queue.close()
-  }
+  // MARK: Files. All of these block, and are called on the leg's thread.
 
   /// Makes a new database in a directory: the file appears whole or not at all.
   static func create(in directory: String, _ header: LegHeader) throws {
@@ -166,4 +230,9 @@ extension DatabaseError {
     default: false
     }
   }
+}
+
+/// A leg's path does not lead to what was opened any more.
+struct LegGone: Error, Sendable {
+  let reason: String
 }

@@ -20,11 +20,11 @@ final class LegWatcher: Sendable {
   }
 
   func start() {
-    let thread = SerialThread()
+    let thread = SerialThread(name: "ftvs-leg-watch")
     thread.enqueue { [weak self] in
       while let watcher = self, watcher.waitAndLook() {}
     }
-    thread.end()
+    thread.stop()
   }
 
   func stop() {

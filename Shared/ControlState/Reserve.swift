@@ -52,8 +52,8 @@ struct Room {
   /// Whether the change is the engine's own: only such may use the reserve.
   let isOwn: Bool
   private var restarted: [LegDatabase] = []
-  /// Reserves of which something was given up.
-  private(set) var opened: [Reserve] = []
+  /// Legs of whose reserve something was given up.
+  private(set) var opened: [LegDatabase] = []
 
   init(isOwn: Bool) { self.isOwn = isOwn }
 
@@ -66,8 +66,8 @@ struct Room {
       restarted.append(leg)
       if leg.restartLog() { return true }
     }
-    guard isOwn, leg.reserve.giveUp() else { return false }
-    opened.append(leg.reserve)
+    guard isOwn, leg.giveUpReserve() else { return false }
+    opened.append(leg)
     _ = leg.restartLog()
     return true
   }

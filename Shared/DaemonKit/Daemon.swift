@@ -49,7 +49,9 @@ public enum Daemon {
     let serving = ServingService(
       description: description, process: process, instance: instance, alerts: alerts, activate: activate,
       roles: RoleLookup(process.configuration))
-    let watchdog = WatchdogService(instance: instance, notifier: process.notifier, logger: process.logger)
+    let watchdog = WatchdogService(
+      instance: instance, notifier: process.notifier, logger: process.logger,
+      legAnswerBound: process.configuration.legAnswerBound)
     // They are shut down in reverse order: serving first, while the watchdog is still told.
     let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
       .init(service: ReloadService(process: process)), .init(service: watchdog),

@@ -11,8 +11,8 @@ public enum DaemonLimits {
   static let rehearsalDelay = Duration.milliseconds(150)
   /// Time within which the serving path must advance before the watchdog is told.
   static let pingTime = Duration.milliseconds(500)
-  /// Time that the state's thread may spend on one piece of work before the process counts as hung. Far more than the watchdog's
-  /// interval: a disk that is slow under load is no reason to fail over to the same disk.
+  /// Time that the state's thread may spend on one piece of work, beside waiting for legs, before the process counts as hung.
+  /// Far more than the watchdog's interval: a disk that is slow under load is no reason to fail over to the same disk.
   static let stateStallTime = Duration.seconds(5)
   /// Time between two attempts to open a state that was refused.
   static let recoveryInterval = Duration.seconds(1)

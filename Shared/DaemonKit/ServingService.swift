@@ -135,12 +135,14 @@ struct ServingService: Service {
   /// Where the service's state is kept.
   func configuration(force: LegID? = nil) -> ControlState.Configuration {
     let paths = process.paths
-    return ControlState.Configuration(
+    var configuration = ControlState.Configuration(
       service: service,
       legDirectories: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.state(service, on: $0)) }),
       witness: paths.witness(service),
       shotMarks: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.shotMark($0.module)) }),
       migrations: description.migrations, force: force, resyncData: description.resyncData)
+    configuration.legAnswerBound = process.configuration.legAnswerBound
+    return configuration
   }
 
   /// The state, opened; through recovery where it is refused. Nil when the instance is to end instead.

@@ -12,12 +12,14 @@ struct WatchdogService: Service {
   let instance: Instance
   let notifier: Notifier
   let logger: Logger
-  private let probe = StateProbe()
+  private let probe: StateProbe
 
-  init(instance: Instance, notifier: Notifier, logger: Logger) {
+  /// - Parameter legAnswerBound: how long the state's thread may wait for a leg, twice at a time.
+  init(instance: Instance, notifier: Notifier, logger: Logger, legAnswerBound: Duration) {
     self.instance = instance
     self.notifier = notifier
     self.logger = logger
+    probe = StateProbe(limit: DaemonLimits.stateStallTime + legAnswerBound * 2)
   }
 
   func run() async throws {
@@ -51,7 +53,10 @@ struct WatchdogService: Service {
 
 /// Whether the thread of a service's state gets on: a read goes through it again and again.
 private final class StateProbe: Sendable {
+  private let limit: Duration
   private let begun = Mutex<ContinuousClock.Instant?>(nil)
+
+  init(limit: Duration) { self.limit = limit }
 
   /// Starts a read where none is under way; false when the one that is takes too long.
   func isAdvancing(_ control: ControlState) -> Bool {
@@ -60,7 +65,7 @@ private final class StateProbe: Sendable {
       defer { begun = begun ?? now }
       return begun
     }
-    if let before { return now - before < DaemonLimits.stateStallTime }
+    if let before { return now - before < limit }
     Task {
       // An error is an answer, too: that legs are lost is not cured by a kill.
       try? await control.read { _ in }

@@ -17,6 +17,8 @@ public struct HostConfiguration: WireObject, Equatable {
   public var heartbeatBoundMilliseconds: Int?
   /// How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds.
   public var guestAnswerBoundMilliseconds: Int?
+  /// Time within which a leg must answer, in milliseconds.
+  public var legAnswerBoundMilliseconds: Int?
   /// Socket of the lab that stands in for systemd; left out where systemd runs the host.
   public var labSocket: String?
   /// Program that runs virtual machines.
@@ -28,7 +30,7 @@ public struct HostConfiguration: WireObject, Equatable {
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds,
-      guestAnswerBoundMilliseconds, labSocket, qemuProgram, accelerator, logLevel
+      guestAnswerBoundMilliseconds, legAnswerBoundMilliseconds, labSocket, qemuProgram, accelerator, logLevel
   }
 
   public static func field(_ key: CodingKeys) -> Field<HostConfiguration> {
@@ -49,6 +51,12 @@ public struct HostConfiguration: WireObject, Equatable {
         "How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds; 15,000 "
           + "when left out. More for an emulated host.",
         in: 1_000...600_000)
+    case .legAnswerBoundMilliseconds:
+      Field(
+        \.legAnswerBoundMilliseconds,
+        "Time within which a leg must answer, in milliseconds; 3,000 when left out. One that does not is dropped, like one "
+          + "that answers with an error.",
+        in: 100...60_000)
     case .labSocket: Field(\.labSocket, "Socket of the lab that stands in for systemd.")
     case .qemuProgram: Field(\.qemuProgram, "Program that runs virtual machines.")
     case .accelerator: Field(\.accelerator, "Accelerator of virtual machines: kvm, tcg, or the best there is.")
@@ -57,6 +65,9 @@ public struct HostConfiguration: WireObject, Equatable {
   }
 
   public init() {}
+
+  /// Time within which a leg must answer.
+  public var legAnswerBound: Duration { .milliseconds(legAnswerBoundMilliseconds ?? 3000) }
 }
 
 /// The paths of a host, derived from its configuration.

@@ -60,6 +60,35 @@ import Testing
     #expect(!mirror.drop(.io0) || !mirror.drop(.io1))
   }
 
+  @Test(arguments: LegID.allCases)
+  func `a leg that hangs in a sync is taken out within the bound`(_ hung: LegID) throws {
+    let gate = HangGate()
+    let told = Mutex<[LegID]>([])
+    let legs = try [leg(.io0), leg(.io1)].map {
+      $0.id == hung ? MirroredFile.Leg(id: hung, file: HangingFile($0.file, gate)) : $0
+    }
+    let calls = LegCalls(bound: .milliseconds(100))
+    let mirror = try MirroredFile(name: "m", legs: legs, calls: calls) { leg, error in
+      #expect(error.description.contains("did not answer"))
+      told.withLock { $0.append(leg) }
+    }
+    try mirror.write([1, 2, 3], at: 0)
+    gate.close()
+    let began = ContinuousClock.now
+    try mirror.flush()
+    #expect(ContinuousClock.now - began < .seconds(5))
+    #expect(told.withLock { $0 } == [hung])
+    #expect(mirror.state(of: hung) == .absent)
+    #expect(calls.areStuck(on: hung) && !calls.areStuck(on: hung.other))
+    // It goes on with the other one as if nothing had been.
+    try mirror.write([4], at: 3)
+    try mirror.truncate(to: 5)
+    try mirror.flush()
+    #expect(try directory.content(hung.other.rawValue) == [1, 2, 3, 4, 0])
+    gate.open()
+    while calls.areStuck(on: hung) { usleep(1000) }
+  }
+
   @Test func `a read that fails on the preferred leg is answered by the other and reported`() throws {
     let plan = FaultPlan()
     let reports = Mutex<[LegID]>([])

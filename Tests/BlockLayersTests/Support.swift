@@ -91,3 +91,58 @@ final class ThreadGroup: @unchecked Sendable {
     monitor.unlock()
   }
 }
+
+/// Whether a `HangingFile` hangs.
+final class HangGate: Sendable {
+  private let closed = Atomic<Bool>(false)
+
+  func close() { closed.store(true, ordering: .relaxed) }
+  func open() { closed.store(false, ordering: .relaxed) }
+
+  func pass() {
+    while closed.load(ordering: .relaxed) { usleep(1000) }
+  }
+}
+
+/// A file on a disk that hangs in what waits for the disk.
+final class HangingFile: ByteFile {
+  private let file: any ByteFile
+  private let gate: HangGate
+
+  init(_ file: any ByteFile, _ gate: HangGate) {
+    self.file = file
+    self.gate = gate
+  }
+
+  var name: String { file.name }
+  func size() throws(BlockError) -> Int64 { try file.size() }
+  func close() { file.close() }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+    try file.read(into: buffer, at: offset)
+  }
+
+  func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+    try file.write(buffer, at: offset)
+  }
+
+  func flush() throws(BlockError) {
+    gate.pass()
+    try file.flush()
+  }
+
+  func truncate(to size: Int64) throws(BlockError) {
+    gate.pass()
+    try file.truncate(to: size)
+  }
+
+  func allocate(at offset: Int64, count: Int64) throws(BlockError) {
+    gate.pass()
+    try file.allocate(at: offset, count: count)
+  }
+
+  func punch(at offset: Int64, count: Int64) throws(BlockError) {
+    gate.pass()
+    try file.punch(at: offset, count: count)
+  }
+}

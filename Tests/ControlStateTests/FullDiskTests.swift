@@ -118,7 +118,8 @@ struct FullDiskTests {
     #expect(status.reason?.contains("free space") == true)
     await state.checkLegs()
     for await legs in state.legChanges() where legs.last?.state == .lost { break }
-    #expect(access("\(fixture.leg(.io1))/vm/state.sqlite.new", F_OK) != 0)
+    // Removed after the leg was given up: nobody waits for a leg that failed.
+    while access("\(fixture.leg(.io1))/vm/state.sqlite.new", F_OK) == 0 { try await Task.sleep(for: .milliseconds(5)) }
     small.empty()
     #expect(await state.reaches(.inStep, .inStep))
     #expect(try await state.items().count == 12)

@@ -1,3 +1,4 @@
+import Dispatch
 import FoundationEssentials
 import Glibc
 import Primitives
@@ -29,6 +30,8 @@ final class CrashPoint: Sendable {
     var world: Fixture?
   }
   private let state = Mutex(State())
+  /// Taken while a piece of an image is copied beside the state's thread: a crash is at one instant for all threads.
+  private let piece = DispatchSemaphore(value: 1)
 
   func arm(_ fixture: Fixture, steps: Int) {
     state.withLock { $0 = State(stepsLeft: steps, fixture: fixture, world: nil) }
@@ -42,12 +45,24 @@ final class CrashPoint: Sendable {
     }
   }
 
-  func pass() {
-    state.withLock { state in
-      guard let left = state.stepsLeft else { return }
-      state.stepsLeft = left > 0 ? left - 1 : nil
-      if left == 0 { state.world = try? state.fixture?.crash() }
+  func pass(_ step: LegStep) {
+    switch step {
+    case .copy: piece.wait()
+    case .copied: piece.signal()
+    case .begin, .statements, .commit, .committed:
+      state.withLock { state in
+        guard let left = state.stepsLeft else { return }
+        state.stepsLeft = left > 0 ? left - 1 : nil
+        if left == 0 { state.world = copy(state.fixture) }
+      }
     }
+  }
+
+  /// A copy between two pieces.
+  func copy(_ fixture: Fixture?) -> Fixture? {
+    piece.wait()
+    defer { piece.signal() }
+    return try? fixture?.crash()
   }
 }
 
@@ -130,7 +145,7 @@ struct RandomWorld {
   private func snapshot() async throws -> Fixture {
     let fixture = fixture
     guard let state else { return try fixture.crash() }
-    let copy = try await state.attempt { _ in try? fixture.crash() }
+    let copy = try await state.attempt { [crashPoint] _ in crashPoint.copy(fixture) }
     guard let copy else { throw WorldError("the legs could not be copied") }
     return copy
   }
@@ -153,7 +168,7 @@ struct RandomWorld {
     if Bool.random(using: &generator) { await toggleLeg() }
     do {
       state = try await fixture.open { [crashPoint] in
-        $0.hook = { _, _ in crashPoint.pass() }
+        $0.hook = { _, step in crashPoint.pass(step) }
       }
       trace.append("open")
       try await compare()

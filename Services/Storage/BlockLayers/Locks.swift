@@ -9,7 +9,11 @@ public final class Monitor: @unchecked Sendable {
 
   public init() {
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+    pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -27,6 +31,23 @@ public final class Monitor: @unchecked Sendable {
 
   /// Waits, with the lock given up meanwhile, until somebody calls `wakeAll`; may return without a cause.
   public func wait() { pthread_cond_wait(condition, mutex) }
+
+  /// As `wait`, but for no longer than until a time of the monotonic clock. False when that has come.
+  func wait(until end: timespec) -> Bool {
+    var end = end
+    return pthread_cond_timedwait(condition, mutex, &end) != ETIMEDOUT
+  }
+
+  /// The time of the monotonic clock after a while.
+  static func time(in span: Duration) -> timespec {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    let (seconds, attoseconds) = span.components
+    let nanoseconds = time.tv_nsec + Int(attoseconds / 1_000_000_000)
+    time.tv_sec += Int(clamping: seconds) + nanoseconds / 1_000_000_000
+    time.tv_nsec = nanoseconds % 1_000_000_000
+    return time
+  }
 
   /// Wakes all who wait.
   public func wakeAll() { pthread_cond_broadcast(condition) }

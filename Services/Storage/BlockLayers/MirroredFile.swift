@@ -55,6 +55,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public let name: String
   let monitor = Monitor()
   let ranges = RangeLock()
+  private let calls: LegCalls
   let onLegFailure: LegFailureHandler
   let onReadError: ReadErrorHandler
   private let preferred: LegID
@@ -74,15 +75,17 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   ///   - name: for people.
   ///   - legs: one or two legs that hold the same bytes.
   ///   - preferred: the leg that is read as long as it is in step.
+  ///   - calls: bounds how long a leg may take for what waits for its disk.
   /// - Throws: `misuse` without a leg.
   public init(
-    name: String, legs: [Leg], preferred: LegID = .io0,
+    name: String, legs: [Leg], preferred: LegID = .io0, calls: LegCalls = LegCalls(),
     onReadError: @escaping ReadErrorHandler = { _, _, _, _ in },
     onLegFailure: @escaping LegFailureHandler
   ) throws(BlockError) {
     guard !legs.isEmpty else { throw BlockError(.misuse, "\(name) needs a leg") }
     self.name = name
     self.preferred = preferred
+    self.calls = calls
     self.onLegFailure = onLegFailure
     self.onReadError = onReadError
     for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true) }
@@ -153,31 +156,24 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public func truncate(to size: Int64) throws(BlockError) {
     let held = ranges.lockAll()
     defer { ranges.unlock(held) }
-    try changing { (leg) throws(BlockError) in try leg.file.truncate(to: size) }
+    try together { (leg) throws(BlockError) in try leg.file.truncate(to: size) }
   }
 
   public func allocate(at offset: Int64, count: Int64) throws(BlockError) {
     let held = ranges.lock(at: offset, count: count)
     defer { ranges.unlock(held) }
-    try changing { (leg) throws(BlockError) in try leg.file.allocate(at: offset, count: count) }
+    try together { (leg) throws(BlockError) in try leg.file.allocate(at: offset, count: count) }
   }
 
   public func punch(at offset: Int64, count: Int64) throws(BlockError) {
     let held = ranges.lock(at: offset, count: count)
     defer { ranges.unlock(held) }
-    try changing { (leg) throws(BlockError) in try leg.file.punch(at: offset, count: count) }
+    try together { (leg) throws(BlockError) in try leg.file.punch(at: offset, count: count) }
   }
 
   /// Syncs both legs at the same time.
   public func flush() throws(BlockError) {
-    let members = try members()
-    guard let second = members.second else {
-      return try settle(members, Self.outcome { () throws(BlockError) in try members.first.flush() }, nil)
-    }
-    let other = PendingFlush(second)
-    Self.flushers.submit { other.run() }
-    let outcome = Self.outcome { () throws(BlockError) in try members.first.flush() }
-    try settle(members, outcome, other.wait())
+    try together { (leg) throws(BlockError) in try leg.file.flush() }
   }
 
   public func close() {
@@ -185,8 +181,28 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     for leg in all { leg.file.close() }
   }
 
-  /// Leaf jobs only: each syncs one file, so that no job waits for another.
-  private static let flushers = WorkerPool(name: "ftvs-leg-sync", limit: 16)
+  /// Changes both legs at the same time, each for no longer than the bound. The last one is waited for without one:
+  /// there is nothing to go on with.
+  private func together(_ body: @escaping @Sendable (Leg) throws(BlockError) -> Void) throws(BlockError) {
+    let members = try members()
+    let first = members.first
+    guard let second = members.second else {
+      return try settle(members, Self.outcome { () throws(BlockError) in try first.gated(body) }, nil)
+    }
+    let begun = (begin(first, body), begin(second, body))
+    try settle(members, outcome(of: begun.0, first), outcome(of: begun.1, second))
+  }
+
+  private func begin(
+    _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> Void
+  ) -> LegCall<Void, BlockError> {
+    calls.begin(on: leg.id) { () throws(BlockError) in try leg.gated(body) }
+  }
+
+  private func outcome(of call: LegCall<Void, BlockError>, _ leg: Leg) -> BlockError? {
+    let late = BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
+    return Self.outcome { () throws(BlockError) in try call.value(orElse: late) }
+  }
 
   @inline(__always)
   private func changing(_ body: (Leg) throws(BlockError) -> Void) throws(BlockError) {
@@ -311,37 +327,5 @@ extension MirroredFile.Leg {
   func gated<T>(_ body: (MirroredFile.Leg) throws(BlockError) -> T) throws(BlockError) -> T {
     if isShot() { throw BlockError(.shot, "leg \(id.rawValue) of \(file.name) is out of service") }
     return try body(self)
-  }
-
-  func flush() throws(BlockError) {
-    try gated { (leg) throws(BlockError) in try leg.file.flush() }
-  }
-}
-
-/// The flush of one leg by another thread.
-private final class PendingFlush: @unchecked Sendable {
-  // `done` and `failure` are touched only with `monitor` held.
-  private let leg: MirroredFile.Leg
-  private let monitor = Monitor()
-  private var done = false
-  private var failure: BlockError?
-
-  init(_ leg: MirroredFile.Leg) { self.leg = leg }
-
-  func run() {
-    var outcome: BlockError?
-    do throws(BlockError) { try leg.flush() } catch { outcome = error }
-    monitor.lock()
-    failure = outcome
-    done = true
-    monitor.wakeAll()
-    monitor.unlock()
-  }
-
-  func wait() -> BlockError? {
-    monitor.lock()
-    defer { monitor.unlock() }
-    while !done { monitor.wait() }
-    return failure
   }
 }

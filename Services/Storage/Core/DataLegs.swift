@@ -29,14 +29,16 @@ final class DataLegs: @unchecked Sendable {
   private let state: ControlState
   private let environment: StorageEnvironment
   private let files: LegFiles
+  private let calls: LegCalls
   private let monitor = Monitor()
   private var openFiles: [String: OpenFile] = [:]
   private var receiving: Receiving?
 
-  init(state: ControlState, environment: StorageEnvironment) {
+  init(state: ControlState, environment: StorageEnvironment, files: LegFiles) {
     self.state = state
     self.environment = environment
-    files = LegFiles(roots: environment.legDirectories)
+    self.files = files
+    calls = files.calls
   }
 
   /// Legs that hold all that was acknowledged, the one that is read first.
@@ -150,7 +152,8 @@ final class DataLegs: @unchecked Sendable {
     for (leg, error) in failures {
       do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
     }
-    let file = try MirroredFile(name: layer.path, legs: members) { [weak self] (leg, error) throws(BlockError) in
+    let file = try MirroredFile(name: layer.path, legs: members, calls: calls) {
+      [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
       do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
         throw BlockError(.io, error.message)
@@ -192,6 +195,9 @@ final class DataLegs: @unchecked Sendable {
   }
 
   // MARK: Receiving
+
+  /// Whether calls on a leg that were given up may still change it.
+  func isStuck(_ leg: LegID) -> Bool { calls.areStuck(on: leg) }
 
   /// Has everything written to a leg from now on, and nothing read from it.
   func beginReceiving(_ leg: LegID) {

@@ -1,3 +1,4 @@
+import BlockLayers
 import Glibc
 import Primitives
 
@@ -10,7 +11,10 @@ struct LegFileError: Error, Sendable, CustomStringConvertible {
   var code: Int32
 
   var isFull: Bool { code == ENOSPC || code == EDQUOT }
-  var description: String { "cannot \(action) \(path): \(String(cString: strerror(code)))" }
+  var description: String {
+    let why = code == ETIMEDOUT ? "the leg does not answer" : String(cString: strerror(code))
+    return "cannot \(action) \(path): \(why)"
+  }
 }
 
 /// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`.
@@ -23,8 +27,19 @@ public struct LegFiles: Sendable {
 
   /// The storage directory of each leg.
   public let roots: [LegID: String]
+  let calls: LegCalls
 
-  public init(roots: [LegID: String]) { self.roots = roots }
+  public init(roots: [LegID: String], calls: LegCalls = LegCalls()) {
+    self.roots = roots
+    self.calls = calls
+  }
+
+  /// Does something on a leg; throws when the leg does not answer in time.
+  private func bounded<T: Sendable>(
+    on leg: LegID, _ action: String, _ path: String, _ body: @escaping @Sendable () throws(LegFileError) -> T
+  ) throws(LegFileError) -> T {
+    try calls.run(on: leg, orElse: LegFileError(leg: leg, action: action, path: path, code: ETIMEDOUT), body)
+  }
 
   /// Where a file is on a leg.
   func path(_ relative: String, on leg: LegID) -> String { "\(roots[leg] ?? "")/\(relative)" }
@@ -50,8 +65,11 @@ public struct LegFiles: Sendable {
   func link(_ relative: String, to second: String, on leg: LegID) throws(LegFileError) {
     try makeParent(of: second, on: leg)
     let target = path(second, on: leg)
-    if Glibc.link(path(relative, on: leg), target) != 0, errno != EEXIST {
-      throw LegFileError(leg: leg, action: "link", path: target, code: errno)
+    let source = path(relative, on: leg)
+    try bounded(on: leg, "link", target) { () throws(LegFileError) in
+      if Glibc.link(source, target) != 0, errno != EEXIST {
+        throw LegFileError(leg: leg, action: "link", path: target, code: errno)
+      }
     }
     try syncPath(Self.directory(of: target), on: leg)
   }
@@ -60,15 +78,14 @@ public struct LegFiles: Sendable {
   func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
     let name = path(relative, on: leg)
     let directory = Self.directory(of: name)
-    if unlink(name) != 0 {
-      if errno == ENOENT || errno == ENOTDIR { return }
-      throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+    let changed = try bounded(on: leg, "remove", name) { () throws(LegFileError) -> String? in
+      if unlink(name) != 0 {
+        if errno == ENOENT || errno == ENOTDIR { return nil }
+        throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+      }
+      return rmdir(directory) == 0 ? Self.directory(of: directory) : directory
     }
-    if rmdir(directory) == 0 {
-      try syncPath(Self.directory(of: directory), on: leg)
-    } else {
-      try syncPath(directory, on: leg)
-    }
+    if let changed { try syncPath(changed, on: leg) }
   }
 
   /// Every layer file there is on a leg.
@@ -136,18 +153,21 @@ public struct LegFiles: Sendable {
   }
 
   private func makeDirectory(_ name: String, on leg: LegID) throws(LegFileError) {
-    if mkdir(name, 0o750) == 0 {
-      try syncPath(Self.directory(of: name), on: leg)
-    } else if errno != EEXIST {
+    let isNew = try bounded(on: leg, "make", name) { () throws(LegFileError) in
+      if mkdir(name, 0o750) == 0 { return true }
+      if errno == EEXIST { return false }
       throw LegFileError(leg: leg, action: "make", path: name, code: errno)
     }
+    if isNew { try syncPath(Self.directory(of: name), on: leg) }
   }
 
   private func syncPath(_ name: String, on leg: LegID) throws(LegFileError) {
-    let descriptor = open(name, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw LegFileError(leg: leg, action: "open", path: name, code: errno) }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw LegFileError(leg: leg, action: "sync", path: name, code: errno) }
+    try bounded(on: leg, "sync", name) { () throws(LegFileError) in
+      let descriptor = open(name, O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw LegFileError(leg: leg, action: "open", path: name, code: errno) }
+      defer { close(descriptor) }
+      guard fsync(descriptor) == 0 else { throw LegFileError(leg: leg, action: "sync", path: name, code: errno) }
+    }
   }
 
   private func entries(of directory: String, on leg: LegID) throws(LegFileError) -> [String] {

@@ -17,6 +17,8 @@ public struct StorageEnvironment: Sendable {
   public var shotMarks: [LegID: String]
   /// The socket of the NBD server, as clients are told.
   public var nbdSocketPath: String
+  /// Time within which a leg must answer.
+  public var legAnswerBound: Duration
   public var publish: Publish
   public var logger: Logger
   /// The time, in milliseconds since 1970.
@@ -25,12 +27,14 @@ public struct StorageEnvironment: Sendable {
   var beforeStep: @Sendable (_ step: String) throws -> Void = { _ in }
 
   public init(
-    legDirectories: [LegID: String], shotMarks: [LegID: String], nbdSocketPath: String, publish: @escaping Publish,
+    legDirectories: [LegID: String], shotMarks: [LegID: String], nbdSocketPath: String,
+    legAnswerBound: Duration = .seconds(3), publish: @escaping Publish,
     logger: Logger, now: @escaping @Sendable () -> Int64 = { millisecondsSinceEpoch() }
   ) {
     self.legDirectories = legDirectories
     self.shotMarks = shotMarks
     self.nbdSocketPath = nbdSocketPath
+    self.legAnswerBound = legAnswerBound
     self.publish = publish
     self.logger = logger
     self.now = now

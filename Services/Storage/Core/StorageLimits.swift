@@ -18,6 +18,8 @@ public enum StorageLimits {
   public static let leaving: Duration = .milliseconds(500)
   /// How often operators are told that the requests of a volume's clients fail.
   public static let alertInterval: Duration = .seconds(60)
+  /// Time between two looks whether calls on a leg that hung have ended.
+  static let stuckPause: Duration = .milliseconds(100)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.

@@ -117,6 +117,8 @@ extension StorageService {
     to leg: LegID, progress: @escaping @Sendable (_ doneBytes: Int64, _ totalBytes: Int64) -> Void
   ) async throws {
     do {
+      // A call that hung may still change what it was meant to.
+      while legs.isStuck(leg) { try await Task.sleep(for: StorageLimits.stuckPause) }
       try await resyncs.run {
         self.legs.beginReceiving(leg)
         try self.files.makeRoots(on: leg)

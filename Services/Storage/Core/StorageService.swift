@@ -48,8 +48,8 @@ public final class StorageService: Sendable {
   private init(state: ControlState, environment: StorageEnvironment) {
     self.state = state
     self.environment = environment
-    files = LegFiles(roots: environment.legDirectories)
-    legs = DataLegs(state: state, environment: environment)
+    files = LegFiles(roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound))
+    legs = DataLegs(state: state, environment: environment, files: files)
     store = LayerStore(files: files, legs: legs, logger: environment.logger)
   }
 
