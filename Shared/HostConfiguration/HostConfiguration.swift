@@ -15,6 +15,8 @@ public struct HostConfiguration: WireObject, Equatable {
   public var localDirectory: String?
   /// Silence of a module's agent after which the module counts as failed, in milliseconds.
   public var heartbeatBoundMilliseconds: Int?
+  /// How long one unit of a module may take to run before the module counts as broken, in milliseconds.
+  public var unitStartBoundMilliseconds: Int?
   /// How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds.
   public var guestAnswerBoundMilliseconds: Int?
   /// Time within which a leg must answer, in milliseconds.
@@ -30,7 +32,8 @@ public struct HostConfiguration: WireObject, Equatable {
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case runDirectory, legIO0, legIO1, localDirectory, heartbeatBoundMilliseconds,
-      guestAnswerBoundMilliseconds, legAnswerBoundMilliseconds, labSocket, qemuProgram, accelerator, logLevel
+      unitStartBoundMilliseconds, guestAnswerBoundMilliseconds, legAnswerBoundMilliseconds, labSocket, qemuProgram,
+      accelerator, logLevel
   }
 
   public static func field(_ key: CodingKeys) -> Field<HostConfiguration> {
@@ -45,6 +48,12 @@ public struct HostConfiguration: WireObject, Equatable {
         \.heartbeatBoundMilliseconds,
         "Silence of a module's agent after which the module counts as failed, in milliseconds; 100 when left out.",
         in: 20...60_000)
+    case .unitStartBoundMilliseconds:
+      Field(
+        \.unitStartBoundMilliseconds,
+        "How long one unit of a module may take to run before the module counts as broken, in milliseconds; 20,000 when "
+          + "left out. More for an emulated host.",
+        in: 1_000...600_000)
     case .guestAnswerBoundMilliseconds:
       Field(
         \.guestAnswerBoundMilliseconds,

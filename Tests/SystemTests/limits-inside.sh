@@ -13,7 +13,9 @@ for module in cpu0 cpu1; do
         >"/etc/systemd/system/ftvs-$module.slice.d/limits.conf"
 done
 mkdir -p /etc/ftvs
-echo '{"heartbeatBoundMilliseconds": 5000, "guestAnswerBoundMilliseconds": 300000}' >/etc/ftvs/host.json
+# An emulated host is slow, and so is what runs on it.
+echo '{"heartbeatBoundMilliseconds": 5000, "unitStartBoundMilliseconds": 200000, "legAnswerBoundMilliseconds": 60000,
+    "guestAnswerBoundMilliseconds": 300000}' >/etc/ftvs/host.json
 
 check_limits() {
     local module slice

@@ -45,8 +45,10 @@ enum HardwareDaemon {
     _ activation: Activation, units: any UnitManager, legs: any LegProbe, leases: any LeaseReader
   ) -> HardwareSupervisor {
     let paths = activation.paths
+    var limits = HardwareLimits(heartbeatBoundMilliseconds: activation.configuration.heartbeatBoundMilliseconds ?? 100)
+    if let bound = activation.configuration.unitStartBoundMilliseconds { limits.start = Int64(bound) * 1_000_000 }
     return HardwareSupervisor(
-      limits: HardwareLimits(heartbeatBoundMilliseconds: activation.configuration.heartbeatBoundMilliseconds ?? 100),
+      limits: limits,
       around: Surroundings(
         module: activation.module, boot: hostStart(), clock: SystemHostClock(),
         alerts: PublishedAlerts(publisher: activation.alerts), legs: legs, leases: leases,
