@@ -34,6 +34,8 @@ final class SimulatedHost {
   var boot = "boot-1"
   /// Steps after which the next supervisor dies.
   var nextLife: Int?
+  /// The leg that the state is opened from by force.
+  var forcedLeg: LegID?
   /// Modules whose agents run and say nothing.
   var silent: Set<ModuleID> = []
   /// Whether someone used force, so that both modules of a pair may be shot.
@@ -195,7 +197,7 @@ final class SimulatedHost {
         legDirectories: [.io0: "\(directory)/io0/hardware", .io1: "\(directory)/io1/hardware"],
         witness: "\(directory)/local/witness.json",
         shotMarks: [.io0: "\(directory)/shot/io0", .io1: "\(directory)/shot/io1"],
-        migrations: ModuleStore.migrations),
+        migrations: ModuleStore.migrations, force: forcedLeg),
       logger: Logger(label: "state", factory: { _ in SwiftLogNoOpLogHandler() }))
   }
 

@@ -1,3 +1,4 @@
+import Foundation
 import HardwareAPI
 import Primitives
 import RPC
@@ -65,6 +66,25 @@ import Testing
     }
     #expect(await host.state(.cpu0) == .broken)
     #expect(host.units.isMarked(.cpu0))
+    await host.remove()
+  }
+
+  @Test(arguments: [ModuleCommand.offline, .fail])
+  func theLegThatTheHostWasForcedToStartFromIsKeptWhateverItsRecordsSay(_ command: ModuleCommand) async throws {
+    let host = try SimulatedHost()
+    try await host.becomesDuplex()
+    try await host.command(command, .io1)
+    try await host.until("isolated") { await $0.supervisor?.records[.io1]?.task == ModuleTask.none }
+    host.boot = "boot-2"
+    host.forcedLeg = .io1
+    host.legs.set(.io0, .lost)
+    try FileManager.default.moveItem(atPath: "\(host.directory)/io0", toPath: "\(host.directory)/io0.away")
+    try await FileShotMarks { "\(host.directory)/shot/\($0.rawValue)" }.remove(.io1)
+    host.killSupervisor()
+    try await host.until("in service") { await $0.state(.io1) == .online }
+    #expect(await host.state(.io0) != .online)
+    #expect(!host.units.isMarked(.io1))
+    #expect(host.alerts.kinds("io1").contains("lastModuleKept"))
     await host.remove()
   }
 }

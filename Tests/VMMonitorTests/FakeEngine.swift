@@ -30,7 +30,10 @@ struct FakeEngine: VMEngine {
       state.instances[unit, default: []].append(.init(instance: instance))
       return true
     }
-    guard isAnswering else { throw .notAnswering("test") }
+    guard isAnswering else {
+      if host.state.withLock({ $0.processes[unit]?.isLeaving }) == true { try? await Task.sleep(for: patience) }
+      throw .notAnswering("test")
+    }
     return instance
   }
 

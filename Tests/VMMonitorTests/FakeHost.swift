@@ -15,6 +15,8 @@ final class FakeHost: Sendable {
     var unit: String
     var status = EngineStatus.waiting
     var isAnswering = true
+    /// Nobody listens any more, though it has not ended yet.
+    var isLeaving = false
     var generations: [String: Int64] = [:]
   }
 
@@ -90,6 +92,19 @@ final class FakeHost: Sendable {
     }
     for follower in followers {
       follower.yield(UnitStatus(unit: unit, activeState: result == "success" ? .inactive : .failed, result: result))
+    }
+  }
+
+  /// A unit's process shuts down: its connection ends, and the process itself later, by `end`.
+  func leave(_ unit: String) {
+    let instances = state.withLock { state in
+      state.processes[unit]?.isAnswering = false
+      state.processes[unit]?.isLeaving = true
+      return state.instances.removeValue(forKey: unit) ?? []
+    }
+    for weak in instances {
+      weak.instance?.source.yield(.shutDown)
+      weak.instance?.source.finish()
     }
   }
 

@@ -152,6 +152,23 @@ import VMAPI
     #expect(!bench.kinds().contains("vmFailed"))
   }
 
+  @Test func theEndIsSeenAtOnceOfAProcessWhoseConnectionEndedBeforeIt() async throws {
+    let bench = try Bench()
+    let monitor = try await bench.monitor()
+    try await monitor.define(Bench.definition())
+    try await monitor.start()
+    let unit = "ftvs-guest-cpu0@0.service"
+    bench.host.leave(unit)
+    // It is being connected to again by then.
+    while monitor.life.calls.count(where: { $0 == "attach \(unit)" }) < 2 { await Task.yield() }
+    let ended = ContinuousClock.now
+    bench.host.end(unit, result: "success", inOrder: true)
+    try await monitor.until { $0.state == .defined }
+    // Less than the two seconds that a process may take for an answer here.
+    #expect(ContinuousClock.now - ended < .seconds(1))
+    #expect(try await monitor.show().failovers == 0)
+  }
+
   @Test func aGuestThatShutsItselfDownIsNotRestarted() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()

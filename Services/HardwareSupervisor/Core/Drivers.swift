@@ -92,28 +92,40 @@ extension HardwareSupervisor {
   /// Whether the isolation that was decided may begin. Once the mark is there it has begun; before, the partner must
   /// be there to carry on, or the last module would be lost.
   private func mayIsolate(_ module: ModuleID, _ revision: Int) async -> Bool {
-    guard module.kind == .cpu, records[module]?.isForced == false, !(await around.marks.exists(module)) else {
+    guard records[module]?.isForced == false, !(await around.marks.exists(module)) else {
       return isCurrent(module, revision)
     }
     while isCurrent(module, revision) {
-      let partner = records[module.partner]
-      if standing(module.partner) == .alive { return true }
-      let mayCome = standing(module.partner) == .unknown || partner?.task == .start || suspects[module.partner] != nil
-      if !mayCome {
-        _ = await step(module, revision) { draft in
-          let name = module.rawValue
-          draft.follow(module, .returning, reason: "No other CPU module is in service.", task: .start)
-          draft.records[module]?.stays = false
-          draft.alert(
-            .critical, "lastModuleKept", module,
-            "\(name) should be out of service, but \(module.partner.rawValue) is not in service: \(name) stays. "
-              + "Bring \(module.partner.rawValue) online, then take \(name) out.")
-        }
+      switch module.kind == .cpu ? carrier(for: module) : legCarrier(for: module) {
+      case .there: return true
+      case .mayCome: await pause(limits.unitPoll)
+      case .missing:
+        _ = await step(module, revision) { draft in draft.keepLast(module) }
         return false
       }
-      await pause(limits.unitPoll)
     }
     return false
+  }
+
+  private enum Carrier { case there, mayCome, missing }
+
+  private func carrier(for module: ModuleID) -> Carrier {
+    let partner = records[module.partner]
+    if standing(module.partner) == .alive { return .there }
+    let mayCome = standing(module.partner) == .unknown || partner?.task == .start || suspects[module.partner] != nil
+    return mayCome ? .mayCome : .missing
+  }
+
+  /// An I/O module is missed where the supervisor's own state is on its leg alone. What says that it is to go may be older
+  /// than the loss of the other one: an administrator had the host started from that leg.
+  private func legCarrier(for module: ModuleID) -> Carrier {
+    let legs = state.legs()
+    guard legs.first(where: { $0.leg.module == module })?.state == .inStep else { return .there }
+    switch legs.first(where: { $0.leg.module == module.partner })?.state {
+    case .inStep?: return .there
+    case .resyncing?: return .mayCome
+    case .lost?, .stale?, nil: return .missing
+    }
   }
 
   /// Writes the mark, repeating it until it is there or no longer wanted.
@@ -178,6 +190,7 @@ extension HardwareSupervisor {
 
   /// Stops a module's units by asking, the supervisor's own last, and kills what is left after the bound.
   func stopInOrder(_ module: ModuleID, _ revision: Int) async {
+    if module.kind == .io { guard await mayIsolate(module, revision) else { return } }
     guard await mark(module, revision) else { return }
     if module.kind == .cpu {
       let own = module == around.module ? UnitNames.service(.hardware, on: module) : nil
@@ -212,6 +225,17 @@ extension HardwareSupervisor {
 }
 
 extension Draft {
+  /// The module should be out of service, but nothing could carry on without it.
+  mutating func keepLast(_ module: ModuleID) {
+    let name = module.rawValue
+    follow(module, .returning, reason: "No other \(module.kind.noun) module is in service.", task: .start)
+    records[module]?.stays = false
+    alert(
+      .critical, "lastModuleKept", module,
+      "\(name) should be out of service, but \(module.partner.rawValue) is not in service: \(name) stays. "
+        + "Bring \(module.partner.rawValue) online, then take \(name) out.")
+  }
+
   /// Nothing of the module runs any more: it stays so, or returns.
   mutating func endIsolation(_ module: ModuleID) {
     guard let record = records[module] else { return }

@@ -88,8 +88,8 @@ extension VMMonitor {
       machine.record.phase == .running || machine.record.phase == .stopping, !machine.isUnwanted
     else { return }
     let isLost = await isLost(module)
-    let status: UnitStatus
-    let isGone: Bool
+    var status: UnitStatus
+    var isGone: Bool
     do {
       status = try await environment.units.status(unit)
       isGone = try await environment.units.isEmpty(unit)
@@ -97,9 +97,10 @@ extension VMMonitor {
       // The unit manager is away; nothing is known, so nothing is done but to look again.
       return retryLater(name)
     }
-    guard isGone || isLost else {
-      if machine.watcher == nil { try await reattach(name, module) }
-      return
+    if !isGone, !isLost {
+      guard machine.watcher == nil, try await !reattach(name, module) else { return }
+      isGone = true
+      status = (try? await environment.units.status(unit)) ?? status
     }
     // The last events may still be on their way to this actor.
     if let watcher = machine.watcher, isGone { _ = await within(.seconds(1)) { await watcher.value } }
@@ -157,18 +158,27 @@ extension VMMonitor {
   }
 
   /// The process lives and its connection is gone: connects again, and treats it as failed where that does not work.
-  private func reattach(_ name: VMName, _ module: ModuleID) async throws(RPCError) {
-    guard let slot = machines[name]?.record.slot else { return }
-    do {
-      let instance = try await environment.engine.attach(
-        slot: slot, module: module, patience: timing.answerTime, answerTime: timing.answerTime)
-      adopt(instance, name, on: module)
-    } catch {
-      let ending = Ending(
-        cause: "its process no longer answers", noticed: .now, time: now(), isModuleLost: false)
-      machines[name]?.endedBy = "not answering"
-      try await ended(name, ending)
+  ///
+  /// - Returns: false when the process was on its way out, and has ended meanwhile: nothing was done then.
+  private func reattach(_ name: VMName, _ module: ModuleID) async throws(RPCError) -> Bool {
+    guard let slot = machines[name]?.record.slot else { return true }
+    let deadline = ContinuousClock.now + timing.answerTime
+    while true {
+      do {
+        let instance = try await environment.engine.attach(
+          slot: slot, module: module, patience: timing.lookAgain, answerTime: timing.answerTime)
+        adopt(instance, name, on: module)
+        return true
+      } catch {
+        if (try? await environment.units.isEmpty(Machine.unit(module, slot: slot))) == true { return false }
+        if ContinuousClock.now >= deadline { break }
+        try? await Task.sleep(for: timing.firstBackoff)
+      }
     }
+    let ending = Ending(cause: "its process no longer answers", noticed: .now, time: now(), isModuleLost: false)
+    machines[name]?.endedBy = "not answering"
+    try await ended(name, ending)
+    return true
   }
 
   /// Looks at a machine again after a while, whatever its record says then.
