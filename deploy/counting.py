@@ -31,11 +31,14 @@ def wait_for(what, seconds, condition):
 
 
 class Observer(threading.Thread):
-    """Counts with the guest over TCP and remembers what it acknowledged, and what it said instead."""
+    """Counts with the guest over TCP and remembers what it acknowledged, and what it said instead.
 
-    def __init__(self, port):
+    slow: how many times longer than usual an answer may take."""
+
+    def __init__(self, port, slow=1):
         super().__init__(daemon=True)
         self.port = port
+        self.slow = slow
         self.acknowledged = 0
         self.acknowledged_at = None
         self.lost = None
@@ -45,8 +48,7 @@ class Observer(threading.Thread):
         self.lock = threading.Lock()
 
     def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=1.0)
-        connection.settimeout(1.0)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=self.slow)
         return connection, connection.makefile("rw", newline="\n")
 
     def ask(self, stream, line):
@@ -58,7 +60,7 @@ class Observer(threading.Thread):
         return answer.strip()
 
     def once(self, line, seconds=30):
-        """One question on a connection of its own, asked until it is answered."""
+        """One question on a connection of its own, asked until it is answered or the usual seconds are over."""
         def attempt():
             try:
                 connection, stream = self.connect()
@@ -66,7 +68,7 @@ class Observer(threading.Thread):
                     return self.ask(stream, line)
             except OSError as error:
                 raise Failed("the guest does not answer: %s" % error)
-        return wait_for("the guest's answer to '%s'" % line, seconds, attempt)
+        return wait_for("the guest's answer to '%s'" % line, seconds * self.slow, attempt)
 
     def run(self):
         while not self.stopping.is_set():
@@ -112,7 +114,7 @@ class Observer(threading.Thread):
 
     def stop(self):
         self.stopping.set()
-        self.join(timeout=5)
+        self.join(timeout=5 * self.slow)
 
 
 def domain_type():
