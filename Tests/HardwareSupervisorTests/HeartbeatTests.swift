@@ -1,5 +1,6 @@
 import HardwareAPI
 import Primitives
+import RPC
 import Synchronization
 import Testing
 
@@ -47,6 +48,42 @@ import Testing
     #expect(heartbeats[.cpu0]?.last == 50)
     heartbeats.excuse(50, until: 60)
     #expect(heartbeats[.cpu0]?.last == 60)
+  }
+}
+
+@Suite struct BeatOnTheWireTests {
+  private let usual: JSONValue = [
+    "module": "cpu1", "incarnation": "0123456789abcdef0123456789abcdef", "sequence": 7,
+  ]
+
+  private func changed(_ name: String, _ value: JSONValue?) -> JSONValue {
+    guard case .object(var object) = usual else { return .null }
+    object[name] = value
+    return .object(object)
+  }
+
+  private func read(_ json: JSONValue) throws(RPCError) -> SendHeartbeat.Params {
+    try WireCoder.decode(SendHeartbeat.Params.self, from: json, unknownMembers: .refuse)
+  }
+
+  @Test func theUsualBeatIsReadWithoutTheCoder() throws {
+    let beat = try #require(SendHeartbeat.Params.usual(usual))
+    #expect(try read(usual) == beat && WireCoder.encode(beat) == usual)
+    #expect(beat.module == .cpu1 && beat.sequence == 7 && beat.isLast == nil)
+  }
+
+  @Test func aLastBeatIsReadByTheCoder() throws {
+    let last = changed("isLast", true)
+    #expect(SendHeartbeat.Params.usual(last) == nil)
+    #expect(try read(last).isLast == true)
+  }
+
+  @Test(arguments: ["module", "incarnation", "sequence"])
+  func whatIsWrongIsSaidByTheCoder(_ member: String) throws {
+    for json in [changed(member, nil), changed(member, ["x"]), changed(member, "x"), changed("more", 1)] {
+      #expect(SendHeartbeat.Params.usual(json) == nil)
+      #expect(throws: RPCError.self) { try read(json) }
+    }
   }
 }
 
