@@ -168,7 +168,8 @@ extension HardwareSupervisor {
         if let absentUntil = agent.absentUntil {
           if now > absentUntil { suspect(module, .agentNotRunning) }
         } else if silence(module) > limits.heartbeatBound, agent.isAttached || record.state == .online {
-          if isHeldUp(module, agent) { continue }
+          // Where nobody waits for a processor, what had been sent by then is noted by now.
+          if isHeldUp(module, agent) || silence(module) <= limits.heartbeatBound { continue }
           if agent.isAttached { missedHeartbeats += 1 }
           suspect(module, agent.isAttached ? .heartbeatMissed : .agentGone)
         }
