@@ -140,6 +140,7 @@ let testTargets: [Target] = [
   tests(
     "HardwareSupervisorTests",
     ["HardwareSupervisorCore", "ControlState", "UnitManager", "RPC", "Primitives", log] + apis),
+  tests("ModuleTests", ["ftvs-module", "RPC", "RPCSocket", "Primitives"]),
   tests("DomainXMLTests", ["DomainXML", "Primitives"]),
   tests(
     "VMMonitorTests",

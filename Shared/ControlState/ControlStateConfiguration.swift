@@ -26,7 +26,8 @@ extension ControlState {
     public var now: @Sendable () -> Int64
     /// Time within which a leg must answer: one that does not is dropped, like one that answers with an error.
     public var legAnswerBound: Duration
-    /// Time between two looks at the shot marks and directories.
+    /// Time between two looks at the shot marks and directories while a leg is away; ten times as much while all is well, since
+    /// most changes are then told by the kernel.
     public var watchInterval: Duration
     /// Wait before a leg that failed with an error is tried again; doubles with each failure up to `retryLimit`.
     public var retryDelay: Duration

@@ -31,7 +31,8 @@ struct WatchdogService: Service {
         } else {
           logger.error("The path that serves requests does not advance; the watchdog is not told.")
         }
-        try? await Task.sleep(for: interval / 4)
+        // Also where an advance takes all the time that it may, the manager is told within its interval.
+        try? await Task.sleep(for: interval / 3)
       }
     }
   }

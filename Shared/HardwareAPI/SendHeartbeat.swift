@@ -33,6 +33,15 @@ public enum SendHeartbeat: RPCMethod {
       }
     }
 
+    public static func usual(_ json: JSONValue) -> Params? {
+      guard let members = json.object?.members, members.count == 3,
+        let module = json["module"]?.string.flatMap(ModuleID.init(rawValue:)),
+        let incarnation = json["incarnation"]?.string.flatMap(GenerationID.init(rawValue:)),
+        let sequence = json["sequence"]?.integer
+      else { return nil }
+      return Params(module: module, incarnation: incarnation, sequence: sequence)
+    }
+
     public init(module: ModuleID, incarnation: GenerationID, sequence: Int64, isLast: Bool? = nil) {
       self.module = module
       self.incarnation = incarnation

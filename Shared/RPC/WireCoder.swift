@@ -32,6 +32,7 @@ public enum WireCoder {
   public static func decode<T: WireValue>(
     _ type: T.Type, from json: JSONValue, unknownMembers: UnknownMembers, name: String = "params"
   ) throws(RPCError) -> T {
+    if let usual = T.usual(json) { return usual }
     do {
       return try WireDecoder.decode(type, from: json, at: { .root(name) }, unknown: unknownMembers)
     } catch {

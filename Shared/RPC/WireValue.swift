@@ -8,10 +8,14 @@ public protocol WireValue: Codable, Sendable {
   static var schema: Schema { get }
   /// Whether a member of this type may be left out. Only `Optional` says yes.
   static var mayBeAbsent: Bool { get }
+  /// The value in JSON that is just as it usually is, found without the coder: for what comes dozens of times a second. Nil for all
+  /// other JSON, which the coder then reads, or says what is wrong with.
+  static func usual(_ json: JSONValue) -> Self?
 }
 
 extension WireValue {
   public static var mayBeAbsent: Bool { false }
+  public static func usual(_ json: JSONValue) -> Self? { nil }
 }
 
 /// What JSON values of a type look like: the part of JSON Schema (draft 7) that this contract uses.

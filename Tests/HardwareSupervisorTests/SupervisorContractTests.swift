@@ -23,14 +23,14 @@ import Testing
     await host.remove()
   }
 
-  @Test func anAgentIsToldToBeatFourTimesInABound() async throws {
+  @Test func anAgentIsToldToBeatThreeTimesInABound() async throws {
     let host = try SimulatedHost()
     try await host.becomesDuplex()
     let stream = try await caller(host).subscribe(
       AttachModuleAgent.self,
       AttachModuleAgent.Params(module: .cpu0, incarnation: .random(), processID: 4711))
     var instructions = stream.makeAsyncIterator()
-    #expect(try await instructions.next() == AgentInstruction(heartbeatIntervalMilliseconds: 25))
+    #expect(try await instructions.next() == AgentInstruction(heartbeatIntervalMilliseconds: 33))
     await host.remove()
   }
 

@@ -10,10 +10,6 @@ struct Agent {
   var incarnation: GenerationID
   var process: Int32?
   var isAttached: Bool
-  /// When it was last heard, in nanoseconds of the monotonic clock.
-  var lastBeat: Int64
-  /// Beats since it attached.
-  var beats = 0
   /// It is silent but waits for a processor: when to look again.
   var heldUpUntil: Int64 = 0
   /// It was stopped in good order and may stay away until then.
@@ -59,7 +55,9 @@ extension HardwareSupervisor {
     let previous = agents[module]
     agents[module] = Agent(
       attachment: attachment, incarnation: params.incarnation, process: Int32(exactly: params.processID),
-      isAttached: true, lastBeat: now, instructions: continuation)
+      isAttached: true, instructions: continuation)
+    heartbeats.begin(module, params.incarnation, at: now)
+    heartbeats.disturb()
     previous?.instructions.finish()
     continuation.onTermination = { _ in Task { await self.detach(module, attachment) } }
     // Even where the record does not change, the other module's fate may have waited for this one.
@@ -83,15 +81,18 @@ extension HardwareSupervisor {
     await decide()
   }
 
-  /// Notes a beat; one of an agent that is not attached says nothing.
-  public func heartbeat(_ params: SendHeartbeat.Params) async {
-    let module = params.module
-    guard let agent = agents[module], agent.isAttached, agent.incarnation == params.incarnation else { return }
-    agents[module]?.lastBeat = now
-    agents[module]?.beats += 1
-    guard params.isLast == true else { return }
-    // Whoever stops it may start it again: the next agent is another one, and no failure.
+  /// Notes a beat, on the thread that read it.
+  public nonisolated func heartbeat(_ params: SendHeartbeat.Params) async {
+    guard heartbeats.note(params.module, params.incarnation, at: around.clock.nanoseconds), params.isLast == true
+    else { return }
+    await expectAbsence(params.module, params.incarnation)
+  }
+
+  /// An agent was told to end. Whoever stops it may start it again: the next agent is another one, and no failure.
+  private func expectAbsence(_ module: ModuleID, _ incarnation: GenerationID) async {
+    guard let agent = agents[module], agent.isAttached, agent.incarnation == incarnation else { return }
     agents[module]?.absentUntil = now + limits.orderlyAbsence
+    heartbeats.disturb()
     _ = try? await commit { draft throws(RPCError) in draft.records[module]?.incarnation = nil }
   }
 
@@ -99,6 +100,8 @@ extension HardwareSupervisor {
   func detach(_ module: ModuleID, _ attachment: Int) {
     guard !isStopped, agents[module]?.attachment == attachment else { return }
     agents[module]?.isAttached = false
+    heartbeats.end(module)
+    heartbeats.disturb()
     guard agents[module]?.absentUntil == nil else { return }
     suspect(module, .agentGone)
     spawn { await self.decide() }
@@ -106,11 +109,15 @@ extension HardwareSupervisor {
 
   // MARK: Watching
 
-  /// Looks at the agents whenever one of them could have missed its bound.
+  /// Looks at the agents whenever one of them has missed its bound, or something else is to be judged.
   func watchAgents() async {
+    let clock = around.clock
+    let bound = limits.heartbeatBound + Self.afterBound
     while !isStopped, !Task.isCancelled {
-      let wake = nextLook()
-      await pause(wake - now)
+      if isCalm { heartbeats.becomeCalm() }
+      let wake = await clock.sleep(nanoseconds: nextLook() - now) { [heartbeats] in
+        heartbeats.calm(bound: bound, at: clock.nanoseconds)
+      }
       // Awake too late, the supervisor itself was held up: what came meanwhile is still to be read.
       let late = now - wake
       if late > limits.heartbeatBound / 2 { excuse(late) }
@@ -118,11 +125,23 @@ extension HardwareSupervisor {
     }
   }
 
+  /// Whether each module in service has an agent that is attached, so that a look is due only once one of them is silent.
+  private var isCalm: Bool {
+    suspects.isEmpty
+      && ModuleID.all(of: .cpu).allSatisfy { module in
+        guard let record = records[module], ModuleTransitions.isUp(record.state) else { return true }
+        return agents[module].map { $0.isAttached && $0.absentUntil == nil } ?? false
+      }
+  }
+
+  /// A look comes that much after a bound has passed.
+  private static let afterBound: Int64 = 1_000_000
+
   private func nextLook() -> Int64 {
     var wake = now + limits.heartbeatBound
     for module in ModuleID.all(of: .cpu) where records[module]?.state == .online {
       if let agent = agents[module], agent.isAttached {
-        wake = min(wake, max(agent.lastBeat + limits.heartbeatBound + 1_000_000, agent.heldUpUntil))
+        wake = min(wake, max(lastBeat(module) + limits.heartbeatBound + Self.afterBound, agent.heldUpUntil))
       } else if now < graceUntil {
         wake = min(wake, now + limits.unitPoll)
       }
@@ -130,8 +149,14 @@ extension HardwareSupervisor {
     return max(wake, now + 1_000_000)
   }
 
+  /// When an agent was last heard.
+  private func lastBeat(_ module: ModuleID) -> Int64 { heartbeats[module]?.last ?? now }
+
+  /// How long nothing was heard of an agent.
+  func silence(_ module: ModuleID) -> Int64 { max(0, now - lastBeat(module)) }
+
   private func excuse(_ late: Int64) {
-    for module in agents.keys { agents[module]?.lastBeat += late }
+    heartbeats.excuse(late, until: now)
     if graceUntil > now - late { graceUntil += late }
   }
 
@@ -142,8 +167,9 @@ extension HardwareSupervisor {
       if let agent = agents[module] {
         if let absentUntil = agent.absentUntil {
           if now > absentUntil { suspect(module, .agentNotRunning) }
-        } else if now - agent.lastBeat > limits.heartbeatBound, agent.isAttached || record.state == .online {
-          if isHeldUp(module, agent) { continue }
+        } else if silence(module) > limits.heartbeatBound, agent.isAttached || record.state == .online {
+          // Where nobody waits for a processor, what had been sent by then is noted by now.
+          if isHeldUp(module, agent) || silence(module) <= limits.heartbeatBound { continue }
           if agent.isAttached { missedHeartbeats += 1 }
           suspect(module, agent.isAttached ? .heartbeatMissed : .agentGone)
         }
@@ -157,7 +183,7 @@ extension HardwareSupervisor {
   /// Whether an agent is silent because the host is overloaded, and not because its module failed: it, or who should read
   /// its beats, is ready to run but has no processor. A cure by isolation would be worse than that, so it is believed for a while.
   private func isHeldUp(_ module: ModuleID, _ agent: Agent) -> Bool {
-    guard agent.isAttached, now - agent.lastBeat < limits.overloadBound, around.waitsForProcessor(agent.process)
+    guard agent.isAttached, silence(module) < limits.overloadBound, around.waitsForProcessor(agent.process)
     else { return false }
     agents[module]?.heldUpUntil = now + limits.heartbeatBound / 4
     return true
@@ -179,6 +205,7 @@ extension HardwareSupervisor {
     guard !isHandingOver, let record = records[module], ModuleTransitions.isUp(record.state), suspects[module] == nil
     else { return }
     suspects[module] = cause
+    heartbeats.disturb()
   }
 
   /// Whether a CPU module can carry on alone, as far as is known.
@@ -206,7 +233,7 @@ extension HardwareSupervisor {
 
   /// The module failed: its partner carries on and it is isolated, or, as the last one, it starts again in place.
   private func condemn(_ module: ModuleID, _ cause: FailureCause) async {
-    let silence = agents[module].map { max(0, now - $0.lastBeat) / 1_000_000 }
+    let silence = heartbeats[module].map { max(0, now - $0.last) / 1_000_000 }
     do {
       try await commit { draft throws(RPCError) in
         guard suspects[module] == cause, let record = draft.records[module], ModuleTransitions.isUp(record.state)

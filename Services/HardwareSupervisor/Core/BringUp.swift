@@ -57,8 +57,8 @@ extension HardwareSupervisor {
 
   /// Whether the module's agent is there and heard.
   private func isBeating(_ module: ModuleID) -> Bool {
-    guard let agent = agents[module], agent.isAttached else { return false }
-    return agent.beats >= 2 && now - agent.lastBeat <= limits.heartbeatBound
+    guard agents[module]?.isAttached == true else { return false }
+    return heartbeats[module].map { $0.count >= 2 } == true && silence(module) <= limits.heartbeatBound
   }
 
   /// Asks for every unit that does not run.

@@ -41,6 +41,6 @@ public struct HardwareLimits: Sendable {
     attachGrace = max(500_000_000, 5 * heartbeatBound)
   }
 
-  /// What an agent is told: four beats in a bound.
-  var heartbeatIntervalMilliseconds: Int { Int(max(1, heartbeatBound / 4_000_000)) }
+  /// What an agent is told: three beats in a bound, so that one that comes late by more than half of it is no failure.
+  var heartbeatIntervalMilliseconds: Int { Int(max(1, heartbeatBound / 3_000_000)) }
 }

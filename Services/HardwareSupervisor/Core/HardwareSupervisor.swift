@@ -24,6 +24,8 @@ public actor HardwareSupervisor {
   /// Grows with each change of a module's record, so that a driver notices that its task is no longer the one to do.
   var revisions: [ModuleID: Int] = [:]
   var agents: [ModuleID: Agent] = [:]
+  /// When those were last heard; noted without this actor's turn.
+  nonisolated let heartbeats = Heartbeats()
   /// Modules that failed, until it is decided what becomes of them.
   var suspects: [ModuleID: FailureCause] = [:]
   /// Modules whose driver runs.
@@ -108,6 +110,7 @@ public actor HardwareSupervisor {
   /// Ends all work at its next step: nothing more is decided, stored or killed by this instance.
   public func stop() {
     isStopped = true
+    heartbeats.disturb()
     for follower in followers.values { follower.finish() }
     followers = [:]
     let waiting = waiters
@@ -167,6 +170,7 @@ public actor HardwareSupervisor {
 
   private func adopt(_ new: [ModuleID: ModuleRecord], since old: [ModuleID: ModuleRecord]) {
     records = new
+    heartbeats.disturb()
     for module in ModuleID.allCases where old[module] != new[module] {
       revisions[module, default: 0] += 1
       if let record = new[module] {

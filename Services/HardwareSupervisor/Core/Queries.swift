@@ -11,7 +11,7 @@ extension HardwareSupervisor {
       return ModuleStatus(
         module: module, kind: module.kind, state: .unknown, sinceMilliseconds: 0, failures: 0)
     }
-    let age = agents[module].flatMap { $0.isAttached ? max(0, now - $0.lastBeat) / 1_000_000 : nil }
+    let age = agents[module].flatMap { $0.isAttached ? silence(module) / 1_000_000 : nil }
     return ModuleStatus(
       module: module, kind: module.kind, state: record.state, reason: progress[module] ?? record.reason,
       sinceMilliseconds: record.sinceMilliseconds, failures: record.failures,
@@ -102,7 +102,7 @@ extension HardwareSupervisor {
       metrics.append(
         Metric(
           name: "heartbeatAgeMilliseconds", summary: "Time since the module's agent was last heard.",
-          value: Double(max(0, now - agent.lastBeat)) / 1_000_000, labels: ["module": module.rawValue]))
+          value: Double(silence(module)) / 1_000_000, labels: ["module": module.rawValue]))
     }
     metrics.append(
       Metric(

@@ -11,6 +11,23 @@ public protocol HostClock: Sendable {
   var millisecondsSinceEpoch: Int64 { get }
   /// Returns after that time, or earlier when the task is cancelled.
   func sleep(nanoseconds: Int64) async
+  /// As `sleep(nanoseconds:)`, put off for as long as `more`, asked at its end, gives a time above 0. `more` is called from
+  /// anywhere and must be short.
+  ///
+  /// - Returns: when it was due.
+  func sleep(nanoseconds: Int64, more: @escaping @Sendable () -> Int64) async -> Int64
+}
+
+extension HostClock {
+  public func sleep(nanoseconds: Int64, more: @escaping @Sendable () -> Int64) async -> Int64 {
+    var due = self.nanoseconds + nanoseconds
+    await sleep(nanoseconds: nanoseconds)
+    while !Task.isCancelled, case let extra = more(), extra > 0 {
+      due = self.nanoseconds + extra
+      await sleep(nanoseconds: extra)
+    }
+    return due
+  }
 }
 
 /// Where alerts go. Never blocks, never fails.
@@ -76,5 +93,9 @@ public struct SystemHostClock: HostClock {
   public func sleep(nanoseconds: Int64) async {
     // An error means that the task was cancelled: the caller looks at that itself.
     try? await Task.sleep(for: .nanoseconds(max(0, nanoseconds)), tolerance: .zero)
+  }
+
+  public func sleep(nanoseconds: Int64, more: @escaping @Sendable () -> Int64) async -> Int64 {
+    await Alarm.shared.sleep(nanoseconds: nanoseconds, more: more)
   }
 }

@@ -13,8 +13,9 @@ struct GuestRun {
     let observer = try await host.startCountingGuest(guest, port: 7777)
     try await moduleFailures(observer, &found)
     try await storageKills(observer, &found)
-    try await idle(&found)
+    // Else the guest would write at each of its questions.
     observer.stop()
+    try await idle(&found)
     if let problem = observer.now.problem { found.problems.append("guest: \(problem)") }
     return found
   }
