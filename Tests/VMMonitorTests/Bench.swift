@@ -58,6 +58,7 @@ final class Bench: Sendable {
   private func environment(_ state: ControlState, _ life: Life, _ module: ModuleID) -> MonitorEnvironment {
     var timing = MonitorTiming()
     timing.answerTime = .seconds(2)
+    timing.legAnswer = .milliseconds(200)
     timing.placePatience = .milliseconds(200)
     timing.releasePatience = .milliseconds(200)
     timing.lookAgain = .milliseconds(20)

@@ -117,6 +117,21 @@ import VMAPI
     }
   }
 
+  @Test func aDefinitionDoesNotWaitForALegThatHangs() async throws {
+    let bench = try Bench()
+    let monitor = try await bench.monitor()
+    let folders = ["io0", "io1"].map { "\(bench.directory)/\($0)/vm/machines/a" }
+    try FileManager.default.createDirectory(atPath: folders[0], withIntermediateDirectories: true)
+    // Who opens it waits for somebody to write into it.
+    #expect(mkfifo(folders[0] + "/domain.xml", 0o600) == 0)
+    try await monitor.define(Bench.definition())
+    #expect(try String(contentsOfFile: folders[1] + "/domain.xml", encoding: .utf8) == Bench.definition())
+    #expect(try await monitor.show().state == .defined)
+    let writer = open(folders[0] + "/domain.xml", O_WRONLY)
+    #expect(writer >= 0)
+    close(writer)
+  }
+
   @Test func aShutdownEndsInTheStateDefined() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()

@@ -39,6 +39,7 @@ enum VMDaemon {
     let alerts = activation.alerts
     var timing = MonitorTiming()
     if let bound = activation.configuration.guestAnswerBoundMilliseconds { timing.answerTime = .milliseconds(bound) }
+    timing.legAnswer = activation.configuration.legAnswerBound
     let monitor = VMMonitor(
       MonitorEnvironment(
         state: activation.state, units: units, engine: engine, consoles: engine.consoles,

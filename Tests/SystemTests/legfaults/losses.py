@@ -16,9 +16,10 @@ from .world import ANSWER, other
 # A leg that does not answer counts as lost after this time (`legAnswerBoundMilliseconds`), in seconds.
 HANG = 3.0
 # For how long a service may not answer, four changes may take, and the guest may stand still. With a leg that hangs a
-# wait may follow another: what was under way, then what comes to the leg next; and each service finds out by itself.
+# wait may follow another: what was under way, then what comes to the leg next. Each service finds out by itself, the VM
+# monitor by the file of a definition and then by its state.
 ANSWERS = {"hang": 2 * HANG + ANSWER}
-CHANGES = {"hang": 3 * HANG + ANSWER}
+CHANGES = {"hang": 4 * HANG + ANSWER}
 STILL = {"hang": 2 * HANG + ANSWER}
 
 

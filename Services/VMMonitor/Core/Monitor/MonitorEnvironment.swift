@@ -58,6 +58,8 @@ public struct MonitorTiming: Sendable {
   /// How long a guest's process may take until it listens, and for each of its answers. Long: a process that is merely slow
   /// is not to be ended, and one that has ended is noticed by its end.
   public var answerTime = Duration.seconds(15)
+  /// How long a leg may take for a definition's file before the rest goes on without it.
+  public var legAnswer = Duration.seconds(3)
   /// Between looks at whether the process of a new guest, which does not listen yet, is still there.
   public var startLook = Duration.milliseconds(250)
   /// How long to wait for the hardware supervisor's choice before taking the own module.

@@ -42,7 +42,7 @@ public actor VMMonitor {
   public init(_ environment: MonitorEnvironment) {
     self.environment = environment
     store = MachineStore(state: environment.state)
-    files = DefinitionFiles(environment.paths, logger: environment.logger)
+    files = DefinitionFiles(environment.paths, bound: environment.timing.legAnswer, logger: environment.logger)
     consoles = ConsoleHub(environment.paths, connector: environment.consoles)
     lifeSign = LifeSign(environment.paths)
     marks = ShotMarks(environment.paths)

@@ -6,16 +6,42 @@ import Primitives
 /// The definitions as files for people, backups and other tools: `LEG/vm/machines/NAME/domain.xml` on each leg.
 ///
 /// The control state holds the same text in the transaction that defines a virtual machine, so a definition is never
-/// half there; the files follow it, also on a leg that comes back. Called by one actor, files change in the order of its
-/// calls.
+/// half there; the files follow it, also on a leg that comes back. Called by one actor, the files of a leg change in the
+/// order of its calls.
+///
+/// A leg that hangs is waited for no longer than the bound: what was begun there goes on by itself, and the control state
+/// finds out that the leg is lost.
 struct DefinitionFiles: Sendable {
   let paths: HostPaths
+  let bound: Duration
   let logger: Logger
-  private let queue = BlockingQueue("definition files")
+  private let queues: [LegID: BlockingQueue]
 
-  init(_ paths: HostPaths, logger: Logger) {
+  init(_ paths: HostPaths, bound: Duration, logger: Logger) {
     self.paths = paths
+    self.bound = bound
     self.logger = logger
+    queues = Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, BlockingQueue("definition files \($0)")) })
+  }
+
+  /// Does something on the thread of each leg, and waits for it.
+  private func run(
+    on legs: [LegID], isolation: isolated (any Actor)?, _ body: @escaping @Sendable (LegID) -> Void
+  ) async {
+    let (ended, source) = AsyncStream<LegID>.makeStream()
+    for leg in legs {
+      queues[leg]?.later {
+        body(leg)
+        source.yield(leg)
+      }
+    }
+    let logger = logger
+    let inTime: Void? = await within(bound) {
+      var missing = Set(legs)
+      var answers = ended.makeAsyncIterator()
+      while !missing.isEmpty, let leg = await answers.next() { missing.remove(leg) }
+    }
+    if inTime == nil { logger.warning("Definition files are not written in time: a leg does not answer") }
   }
 
   private static func file(_ name: VMName, in machines: String) -> String { "\(machines)/\(name)/domain.xml" }
@@ -26,9 +52,7 @@ struct DefinitionFiles: Sendable {
   func write(
     _ name: VMName, _ definition: String, to legs: [LegID], isolation: isolated (any Actor)? = #isolation
   ) async {
-    await queue.run {
-      for leg in legs { write(name, definition, to: leg) }
-    }
+    await run(on: legs, isolation: isolation) { write(name, definition, to: $0) }
   }
 
   private func write(_ name: VMName, _ definition: String, to leg: LegID) {
@@ -48,9 +72,7 @@ struct DefinitionFiles: Sendable {
 
   /// Removes a definition from some legs.
   func remove(_ name: VMName, from legs: [LegID], isolation: isolated (any Actor)? = #isolation) async {
-    await queue.run {
-      for leg in legs { Self.remove(name.rawValue, in: machines(on: leg)) }
-    }
+    await run(on: legs, isolation: isolation) { Self.remove(name.rawValue, in: machines(on: $0)) }
   }
 
   private static func remove(_ name: String, in machines: String) {
@@ -64,7 +86,7 @@ struct DefinitionFiles: Sendable {
   func reconcile(
     _ definitions: [VMName: String], on leg: LegID, isolation: isolated (any Actor)? = #isolation
   ) async {
-    await queue.run {
+    await run(on: [leg], isolation: isolation) { leg in
       for (name, definition) in definitions { write(name, definition, to: leg) }
       for name in FileSystem.names(in: machines(on: leg)) {
         guard VMName(rawValue: name).map({ definitions[$0] == nil }) ?? false else { continue }
