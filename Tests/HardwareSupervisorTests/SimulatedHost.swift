@@ -116,13 +116,15 @@ final class SimulatedHost {
     clock.advance(milliseconds: 5)
   }
 
-  /// Waits until every task of the supervisor waits for time to pass.
+  /// Waits until every task of the supervisor waits for time to pass, and the copy of its state, which knows no simulated time,
+  /// is done.
   private func settle() async {
     guard let supervisor, let instance else { return }
     for round in 0..<200_000 {
       if instance.life.isOver { return }
       let activity = await supervisor.activity
-      if clock.sleepers(of: instance.clock.owner) >= activity + instance.watchers.count { return }
+      let isCopying = instance.state.legs().contains { $0.state == .resyncing }
+      if !isCopying, clock.sleepers(of: instance.clock.owner) >= activity + instance.watchers.count { return }
       if round % 50 == 49 { try? await Task.sleep(for: .microseconds(200)) } else { await Task.yield() }
     }
     Issue.record("the supervisor does not come to rest")
