@@ -65,7 +65,6 @@ extension Engine {
         inStep.sort { $0.leg.rawValue < $1.leg.rawValue }
       }
     }
-    wasForced = isForced
     if isForced { logger.critical("started by force", metadata: ["leg": "\(inStep.first?.leg.rawValue ?? "")"]) }
     for leg in LegID.allCases { noteOpening(leg, findings[leg] ?? .absent("not configured")) }
     try serve(next, witness, adopting: given, isForced: isForced, isFirst: isFirst)
@@ -111,6 +110,7 @@ extension Engine {
         },
         { transaction in
           for migration in migrations.dropFirst(found.migrations) { try transaction.execute(migration) }
+          if isForced { try GivenUp.note(adopted, in: &transaction) }
         })
     } catch {
       failure = error.message

@@ -19,7 +19,7 @@ extension Engine {
       // What is made from now on is noted, because nothing else runs on the state's thread before.
       let copy = ImageCopy(
         of: try source.image(), on: thread, to: directory, identity, shotMark: configuration.shotMarks[leg],
-        oldSuffix: suffixOfOld(leg, finding), hook: configuration.hook)
+        oldSuffix: try suffixOfOld(leg, finding, source), hook: configuration.hook)
       begin(copy, from: source, describing: finding)
     } catch {
       setLost(leg, LegFailure(error).reason, isError: true)
@@ -27,13 +27,15 @@ extension Engine {
   }
 
   /// What the database that is replaced is called, where it is to be kept for people.
-  private func suffixOfOld(_ leg: LegID, _ finding: LegFinding) -> String? {
+  private func suffixOfOld(_ leg: LegID, _ finding: LegFinding, _ source: LegDatabase) throws -> String? {
     switch finding {
     case .damaged(let reason):
       logger.error("damaged database kept aside", metadata: ["leg": "\(leg.rawValue)", "reason": "\(reason)"])
       return ".damaged-\(configuration.now())"
-    case .complete where wasForced: return ".discarded-\(configuration.now())"
-    default: return nil
+    case .complete(let header):
+      let isGivenUp = try source.access { try GivenUp.contains(header.generation, in: $0) }
+      return isGivenUp ? ".discarded-\(configuration.now())" : nil
+    case .absent, .blank, .incomplete: return nil
     }
   }
 

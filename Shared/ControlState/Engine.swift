@@ -27,8 +27,6 @@ final class Engine {
   var resync: Resync?
   /// Copies of the service's data begun: what an ended one still reports is ignored.
   var resyncs = 0
-  /// Whether this start gave up what the other leg holds: it is kept aside.
-  var wasForced = false
   var retries: [LegID: Retry] = [:]
   /// Why nothing can be served, where that is so.
   var failure: String?

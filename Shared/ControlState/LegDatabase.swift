@@ -15,6 +15,7 @@
 //     ftvs_state     one row: host, service, generation, members, complete, sequence, epoch, migrations, request_floor
 //     ftvs_ancestor  the generations before this one, in order
 //     ftvs_redo      the statements of the last transaction: brings the other leg level after a crash between two commits
+//     ftvs_given_up  generations that a start by force gave up; only where there was one
 //     ftvs_request   request keys with fingerprint and answer
 //     (others)       the service's own
 //

@@ -21,6 +21,10 @@ struct ServiceMethods: Sendable {
     router.serve(GetServiceMetrics.self) { _, _ throws(RPCError) in
       GetServiceMetrics.Result(metrics: ownMetrics() + (await metrics()))
     }
+    router.serve(CheckLegs.self) { _, _ throws(RPCError) in
+      await instance.control?.checkLegs()
+      return instance.status()
+    }
     router.serve(ForceLeg.self) { params, _ throws(RPCError) in try await force(params.leg) }
   }
 

@@ -18,7 +18,7 @@ enum Contract {
   }
 
   private static let everyService = [
-    MethodDescription(ForceLeg.self), MethodDescription(GetServiceMetrics.self),
+    MethodDescription(CheckLegs.self), MethodDescription(ForceLeg.self), MethodDescription(GetServiceMetrics.self),
     MethodDescription(GetServiceStatus.self),
     MethodDescription(ServicePing.self),
   ]

@@ -80,6 +80,21 @@ struct RefusalTests {
     #expect(await forced.reaches(.inStep, .inStep))
   }
 
+  @Test func `what a force gave up is kept aside also when it comes back after a restart`() async throws {
+    try await runAlone()
+    try fixture.lose(.io0)
+    try fixture.bringBack(.io1)
+    let forced = try await fixture.open { $0.force = .io1 }
+    try await forced.add("c")
+    await forced.close()
+    let state = try await fixture.open()
+    try fixture.bringBack(.io0)
+    #expect(await state.reaches(.inStep, .inStep))
+    await state.close()
+    let files = try FileManager.default.contentsOfDirectory(atPath: fixture.leg(.io0) + "/vm")
+    #expect(files.contains { $0.hasPrefix("state.sqlite.discarded-") })
+  }
+
   @Test func `a split leg that appears while the service runs is left untouched`() async throws {
     let state = try await fixture.open()
     await state.close()

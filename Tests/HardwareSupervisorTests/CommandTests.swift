@@ -100,6 +100,8 @@ import Testing
     host.legs.set(.io0, .resyncing)
     try await host.command(.online, .io0)
     try await host.until("catching up") { await $0.state(.io0) == .syncing }
+    // They would wait before they try a leg again that failed.
+    #expect(host.legs.checked == [.storage, .vm, .alerts])
     try await host.pass(milliseconds: 3000)
     #expect(await host.state(.io0) == .syncing)
     #expect(!host.units.isMarked(.io0))

@@ -331,6 +331,11 @@ struct InstanceAlerts: AlertSink {
 }
 
 final class FakeLegs: LegProbe {
+  private let asked = Mutex<[ServiceName]>([])
+  /// Services that were to take back their legs, each once.
+  var checked: Set<ServiceName> { asked.withLock { Set($0) } }
+  func check(by service: ServiceName) async { asked.withLock { $0.append(service) } }
+
   private let states = Mutex<[LegID: LegState]>([.io0: .inStep, .io1: .inStep])
   func set(_ leg: LegID, _ state: LegState) { states.withLock { $0[leg] = state } }
   func legs(of service: ServiceName) async -> [LegStatus]? {

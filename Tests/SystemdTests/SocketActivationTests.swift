@@ -24,13 +24,20 @@ private final class Sockets {
     }
     for _ in 0..<connected { made.append(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)) }
     count = made.count
-    // Far above what other tests of this process open meanwhile.
-    first = Int32.random(in: 200...800)
+    // Where no other test of this process has anything open: the kernel gives the lowest numbers first.
+    first = Self.end - Int32.random(in: 8...200)
     for (index, descriptor) in made.enumerated() {
       try #require(dup2(descriptor, first + Int32(index)) >= 0)
       close(descriptor)
     }
   }
+
+  /// The first number that no descriptor can have.
+  static let end: Int32 = {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int32(clamping: min(limit.rlim_cur, 1 << 20))
+  }()
 
   deinit { for index in 0..<count { close(first + Int32(index)) } }
 }
@@ -82,7 +89,7 @@ private final class Sockets {
   @Test func aDescriptorThatIsNotOpenIsRefused() {
     #expect(throws: ActivationError.notOpen(name: "vm")) {
       try SocketActivation.sockets(
-        environment: variables("vm", count: 1), processID: 42, firstDescriptor: 900, requiring: ["vm"])
+        environment: variables("vm", count: 1), processID: 42, firstDescriptor: Sockets.end, requiring: ["vm"])
     }
   }
 

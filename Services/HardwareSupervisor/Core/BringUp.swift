@@ -143,6 +143,9 @@ extension HardwareSupervisor {
   func bringUpLeg(_ module: ModuleID, _ begun: Int) async {
     var revision = begun
     guard await unmark(module, revision) else { return }
+    // Each service waits before it tries a leg again that failed: whoever brings the module online has repaired it.
+    await haveLegsChecked()
+    guard isCurrent(module, revision) else { return }
     if records[module]?.state != .syncing {
       let next = await step(module, revision) { draft in
         let reason = draft.records[module]?.reason

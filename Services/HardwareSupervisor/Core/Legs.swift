@@ -25,6 +25,17 @@ extension HardwareSupervisor {
     }
   }
 
+  /// Has every service take back legs that are there again, at once.
+  func haveLegsChecked() async {
+    let probe = around.legs
+    await withTaskGroup(of: Void.self) { group in
+      for service in ServiceName.allCases where service != .hardware {
+        group.addTask { await probe.check(by: service) }
+      }
+      await state.checkLegs()
+    }
+  }
+
   /// Looks now and then how the services see the legs in service.
   func watchLegs() async {
     while !isStopped, !Task.isCancelled {

@@ -40,6 +40,8 @@ public protocol AlertSink: Sendable {
 public protocol LegProbe: Sendable {
   /// Every leg as the active instance of a service sees it, or nil when it does not answer.
   func legs(of service: ServiceName) async -> [LegStatus]?
+  /// Has the active instance of a service take back the legs that are there again, however lately they failed.
+  func check(by service: ServiceName) async
 }
 
 /// Who holds the services' leases.

@@ -73,5 +73,6 @@ private struct NoUnits: UnitManager {
 /// A host whose services do not answer.
 private struct NoServices: LegProbe, LeaseReader {
   func legs(of service: ServiceName) async -> [LegStatus]? { nil }
+  func check(by service: ServiceName) async {}
   func holder(of service: ServiceName) async -> Int32? { nil }
 }

@@ -27,6 +27,11 @@ struct ServiceLegs: LegProbe {
   func legs(of service: ServiceName) async -> [LegStatus]? {
     try? await host[service].call(GetServiceStatus.self, Nothing(), deadline: Self.deadline).legs
   }
+
+  func check(by service: ServiceName) async {
+    // One that does not hear of it tries again by itself, later.
+    _ = try? await host[service].call(CheckLegs.self, Nothing(), deadline: Self.deadline)
+  }
 }
 
 /// Leases as their files tell them, read on a queue of their own.

@@ -105,8 +105,11 @@ extension VMMonitor {
     let instance: any VMInstance
     let status: EngineStatus
     do {
-      instance = try await environment.engine.attach(
-        slot: record.slot, module: module, patience: timing.answerTime, answerTime: timing.answerTime)
+      guard let found = try await attached(record.slot, module) else {
+        // It was on its way out, and is gone: that is another case.
+        return await takeOver(name, lastSeen: lastSeen)
+      }
+      instance = found
       status = try await instance.status()
       if status == .waiting { try await instance.resume() }
     } catch {

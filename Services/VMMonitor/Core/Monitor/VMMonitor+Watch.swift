@@ -162,23 +162,30 @@ extension VMMonitor {
   /// - Returns: false when the process was on its way out, and has ended meanwhile: nothing was done then.
   private func reattach(_ name: VMName, _ module: ModuleID) async throws(RPCError) -> Bool {
     guard let slot = machines[name]?.record.slot else { return true }
+    do {
+      guard let instance = try await attached(slot, module) else { return false }
+      adopt(instance, name, on: module)
+    } catch {
+      let ending = Ending(cause: "its process no longer answers", noticed: .now, time: now(), isModuleLost: false)
+      machines[name]?.endedBy = "not answering"
+      try await ended(name, ending)
+    }
+    return true
+  }
+
+  /// Connects to a process that was there. Nil when it has ended meanwhile: its sockets go before it does.
+  func attached(_ slot: Int, _ module: ModuleID) async throws(EngineError) -> (any VMInstance)? {
     let deadline = ContinuousClock.now + timing.answerTime
     while true {
       do {
-        let instance = try await environment.engine.attach(
+        return try await environment.engine.attach(
           slot: slot, module: module, patience: timing.lookAgain, answerTime: timing.answerTime)
-        adopt(instance, name, on: module)
-        return true
       } catch {
-        if (try? await environment.units.isEmpty(Machine.unit(module, slot: slot))) == true { return false }
-        if ContinuousClock.now >= deadline { break }
+        if (try? await environment.units.isEmpty(Machine.unit(module, slot: slot))) == true { return nil }
+        if ContinuousClock.now >= deadline { throw error }
         try? await Task.sleep(for: timing.firstBackoff)
       }
     }
-    let ending = Ending(cause: "its process no longer answers", noticed: .now, time: now(), isModuleLost: false)
-    machines[name]?.endedBy = "not answering"
-    try await ended(name, ending)
-    return true
   }
 
   /// Looks at a machine again after a while, whatever its record says then.
