@@ -58,51 +58,13 @@ extension Engine {
     let members = Set([first.leg] + (mirror.map { [$0.leg] } ?? []))
     if members != old.members || next.generation != old.generation { renew(&next, from: old, members) }
 
-    let (value, statements) = try prepare(first, old, &next, body)
-    var others: [LegDatabase] = []
-    if let mirror { others.append(mirror) }
-    if let follower = resync?.follower { others.append(follower) }
-    for other in others {
-      do {
-        try replay(statements, on: other, old, next)
-      } catch {
-        guard other === mirror else {
-          abandonResync(reason: Self.describe(error), isError: true)
-          continue
-        }
-        first.rollBack()
-        other.rollBack()
-        resync?.follower?.rollBack()
-        throw .failed(other.leg, LegFailure(error))
-      }
-    }
-    do {
-      try commit(first)
-    } catch {
-      first.rollBack()
-      for other in others { other.rollBack() }
-      throw .failed(first.leg, LegFailure(error))
-    }
+    let (value, statements) = try commit(on: first, old, &next, body)
     header = next
-    if let resync, resync.follower == nil, !resync.note(Resync.Missed(statements: statements, old: old, next: next)) {
-      abandonResync(reason: "Too much was changed while the state was copied.", isError: true)
-    }
     var outcome = Outcome(value: value)
-    for other in others where other === mirror || other === resync?.follower {
-      do {
-        if other === mirror {
-          try commit(other, &room) { try replay(statements, on: other, old, next) }
-        } else {
-          try commit(other)
-        }
-      } catch {
-        if other === mirror {
-          outcome.mirrorFailure = LegFailure(error)
-        } else {
-          abandonResync(reason: Self.describe(error), isError: true)
-        }
-      }
+    if let mirror {
+      do { try follow(mirror, &room, statements, old, next) } catch { outcome.mirrorFailure = LegFailure(error) }
     }
+    followByResync(Resync.Missed(statements: statements, old: old, next: next))
     return outcome
   }
 
@@ -114,8 +76,9 @@ extension Engine {
     next.ancestors.insert(old.generation)
   }
 
-  private func prepare<T>(
-    _ first: LegDatabase, _ old: LegHeader, _ next: inout LegHeader,
+  /// Makes the change on the first leg, whole: nobody sees it before it is on the others, too.
+  private func commit<T>(
+    on first: LegDatabase, _ old: LegHeader, _ next: inout LegHeader,
     _ body: @escaping (inout Transaction) throws -> T
   ) throws(AttemptError) -> (T, [RecordedStatement]) {
     do {
@@ -131,6 +94,7 @@ extension Engine {
         try hook?(leg, .statements)
         try record.update(database, from: old)
         try Redo.write(transaction.statements, sequence: record.sequence, to: database)
+        try Self.commit(database, leg, hook)
         return (value, transaction.statements, record)
       }
       next = record
@@ -148,6 +112,31 @@ extension Engine {
     }
   }
 
+  /// Replays a change on the second leg. Where that is full, room is made and it is tried again, for the first leg has it.
+  private func follow(
+    _ mirror: LegDatabase, _ room: inout Room, _ statements: [RecordedStatement], _ old: LegHeader, _ next: LegHeader
+  ) throws {
+    while true {
+      do { return try replay(statements, on: mirror, old, next) } catch {
+        mirror.rollBack()
+        guard LegFailure(error).isFull, room.make(on: mirror) else { throw error }
+      }
+    }
+  }
+
+  /// Replays a change on the leg that follows, or notes it where that one is still copied to.
+  private func followByResync(_ change: Resync.Missed) {
+    guard let resync else { return }
+    guard let follower = resync.follower else {
+      if resync.note(change) { return }
+      return abandonResync(reason: "Too much was changed while the state was copied.", isError: true)
+    }
+    do { try replay(change.statements, on: follower, change.old, change.next) } catch {
+      abandonResync(reason: Self.describe(error), isError: true)
+    }
+  }
+
+  /// Makes a change on a leg that was made on the first one.
   func replay(
     _ statements: [RecordedStatement], on leg: LegDatabase, _ old: LegHeader, _ next: LegHeader
   ) throws {
@@ -159,27 +148,16 @@ extension Engine {
       try hook?(id, .statements)
       try next.update(database, from: old)
       try Redo.write(statements, sequence: next.sequence, to: database)
+      try Self.commit(database, id, hook)
     }
   }
 
-  /// Commits on the second leg. Where that is full, room is made and the change made again, for the first leg has it.
-  private func commit(_ mirror: LegDatabase, _ room: inout Room, again: () throws -> Void) throws {
-    while true {
-      do { return try commit(mirror) } catch {
-        guard LegFailure(error).isFull, room.make(on: mirror) else { throw error }
-        mirror.rollBack()
-        try again()
-      }
-    }
-  }
-
-  func commit(_ leg: LegDatabase) throws {
-    let (hook, id) = (configuration.hook, leg.leg)
-    try leg.access { database in
-      try hook?(id, .commit)
-      try database.commit()
-      try hook?(id, .committed)
-    }
+  static func commit(
+    _ database: Database, _ leg: LegID, _ hook: (@Sendable (LegID, LegStep) throws -> Void)?
+  ) throws {
+    try hook?(leg, .commit)
+    try database.commit()
+    try hook?(leg, .committed)
   }
 
   /// Whether the leg failed, rather than what was wanted of it.

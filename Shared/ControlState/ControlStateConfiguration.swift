@@ -26,8 +26,7 @@ extension ControlState {
     public var now: @Sendable () -> Int64
     /// Time within which a leg must answer: one that does not is dropped, like one that answers with an error.
     public var legAnswerBound: Duration
-    /// Time between two looks at the shot marks and directories while a leg is away; ten times as much while all is well, since
-    /// most changes are then told by the kernel.
+    /// Time between two looks at the shot marks and directories. Each change of the state looks, too.
     public var watchInterval: Duration
     /// Wait before a leg that failed with an error is tried again; doubles with each failure up to `retryLimit`.
     public var retryDelay: Duration
@@ -63,7 +62,7 @@ extension ControlState {
       self.resyncData = resyncData
       now = { wallClockMilliseconds() }
       legAnswerBound = .seconds(3)
-      watchInterval = .milliseconds(100)
+      watchInterval = .milliseconds(200)
       retryDelay = .seconds(1)
       retryLimit = .seconds(60)
       requestKeyLimit = 10_000

@@ -7,7 +7,7 @@ extension Engine {
   /// Finds out which leg is right, starts from it, and raises the epoch.
   func open() throws(ControlStateError) {
     try assemble(force: configuration.force, isFirst: true)
-    lookAtLegs(evenIfEarly: true)
+    if inStep.count < LegID.allCases.count { lookAtLegs(evenIfEarly: true) }
   }
 
   /// Tries again after both legs were out of reach: only with what holds everything that was answered.

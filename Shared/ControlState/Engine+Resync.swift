@@ -88,7 +88,6 @@ extension Engine {
       setOpen(database)
       for missed in resync.missed {
         try replay(missed.statements, on: database, missed.old, missed.next)
-        try commit(database)
       }
     } catch {
       database.close()
@@ -193,7 +192,7 @@ extension Engine {
       try next.update(database, from: old)
       if complete { try database.execute(sql: "UPDATE ftvs_state SET complete = 1 WHERE id = 1") }
       try Redo.write([], sequence: next.sequence, to: database)
+      try Self.commit(database, id, hook)
     }
-    try commit(leg)
   }
 }

@@ -63,7 +63,7 @@ final class Engine {
     }
   }
 
-  /// Runs a change on the first leg, replays it on the other, commits both, and leaves out a leg that fails.
+  /// Makes a change on the first leg, replays it on the other, and leaves out a leg that fails.
   func write<T>(_ body: @escaping (inout Transaction) throws -> T) throws(RPCError) -> T {
     try write(leavingOut: [:], Room(isOwn: false), body)
   }

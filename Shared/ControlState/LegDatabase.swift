@@ -148,10 +148,10 @@ final class LegDatabase {
     Reserve(path: directory + "/" + Reserve.fileName, bytes: Reserve.databaseBytes)
   }
 
-  /// Takes the reserve's space where it is not taken and there is enough.
+  /// Takes the reserve's space where it is not taken and there is enough. Nobody waits for that.
   func keepReserve() {
     let reserve = reserve
-    try? thread.run { if reserve.isDue { reserve.keep() } }
+    thread.afterwards { if reserve.isDue { reserve.keep() } }
   }
 
   /// Takes again what was given up of the reserve for one change.
