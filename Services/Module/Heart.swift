@@ -10,7 +10,7 @@ import RPCSocket
 /// timers and pool cost several times as much. Beats fall on multiples of the interval, so that those of both modules, and what
 /// they wake, come together; the time between two of them is never longer than the interval.
 final class Heart: @unchecked Sendable {
-  // @unchecked: `beating` is only touched with `mutex` held; the two pointers never change.
+  // @unchecked: `beating` is only touched with `monitor` held.
   private struct Beating {
     let client: RPCClient
     /// Times are in nanoseconds of the monotonic clock.
@@ -24,8 +24,7 @@ final class Heart: @unchecked Sendable {
   private let incarnation: GenerationID
   /// Told the interval once the first beat of a connection is sent.
   private let begun: @Sendable (Duration) -> Void
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let condition: UnsafeMutablePointer<pthread_cond_t>
+  private let monitor = Monitor()
   private var beating: Beating?
 
   /// Starts the thread, which never ends.
@@ -33,28 +32,12 @@ final class Heart: @unchecked Sendable {
     self.module = module
     self.incarnation = incarnation
     self.begun = begun
-    mutex = .allocate(capacity: 1)
-    mutex.initialize(to: pthread_mutex_t())
-    pthread_mutex_init(mutex, nil)
-    condition = .allocate(capacity: 1)
-    condition.initialize(to: pthread_cond_t())
-    var attributes = pthread_condattr_t()
-    pthread_condattr_init(&attributes)
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-    pthread_cond_init(condition, &attributes)
-    pthread_condattr_destroy(&attributes)
     startThread(name: "ftvs-beat") { [self] in run() }
-  }
-
-  private func locked<T>(_ body: () -> T) -> T {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    return body()
   }
 
   /// Beats over that connection from now on, at once and then at that interval.
   func beat(over client: RPCClient, every interval: Duration) {
-    locked {
+    monitor.locked {
       let nanoseconds = max(1, Int64(interval / .nanoseconds(1)))
       if beating?.client === client {
         beating?.interval = nanoseconds
@@ -62,25 +45,25 @@ final class Heart: @unchecked Sendable {
       } else {
         beating = Beating(client: client, interval: nanoseconds, next: 0)
       }
-      pthread_cond_signal(condition)
+      monitor.wakeOne()
     }
   }
 
   /// No beats are due until there is another connection. True when the last one had got some.
   @discardableResult
   func rest() -> Bool {
-    locked {
+    monitor.locked {
       defer { beating = nil }
       return beating?.last != nil
     }
   }
 
   /// The connection, while it beats.
-  var client: RPCClient? { locked { beating?.client } }
+  var client: RPCClient? { monitor.locked { beating?.client } }
 
   /// Whether the beats that are due are sent, give or take.
   func isRegular(within slack: Duration) -> Bool {
-    locked {
+    monitor.locked {
       guard let beating, let last = beating.last else { return true }
       return monotonicNanoseconds() - last <= beating.interval + Int64(slack / .nanoseconds(1))
     }
@@ -94,10 +77,10 @@ final class Heart: @unchecked Sendable {
 
   /// Waits until a beat is due.
   private func waitForBeat() -> Beating {
-    locked {
+    monitor.locked {
       while true {
         guard let due = beating else {
-          pthread_cond_wait(condition, mutex)
+          monitor.wait()
           continue
         }
         let now = monotonicNanoseconds()
@@ -107,8 +90,7 @@ final class Heart: @unchecked Sendable {
           beating?.sequence += 1
           return due
         }
-        var time = timespec(tv_sec: Int(due.next / 1_000_000_000), tv_nsec: Int(due.next % 1_000_000_000))
-        pthread_cond_timedwait(condition, mutex, &time)
+        _ = monitor.wait(until: timespec(nanoseconds: due.next))
       }
     }
   }

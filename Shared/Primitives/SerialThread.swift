@@ -5,39 +5,25 @@ import Glibc
 ///
 /// It ends when `stop` was called and what had been enqueued before is done. What is enqueued later never runs.
 public final class SerialThread: @unchecked Sendable {
-  // @unchecked: `work` and `isStopped` are only touched with `mutex` held; the two pointers never change.
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let condition: UnsafeMutablePointer<pthread_cond_t>
+  // @unchecked: `work` and `isStopped` are only touched with `monitor` held.
+  private let monitor = Monitor()
   private var work: [@Sendable () -> Void] = []
   private var isStopped = false
 
   /// Starts the thread; `name` is what debuggers show, at most 15 bytes of it.
   public init(name: String) {
-    mutex = .allocate(capacity: 1)
-    condition = .allocate(capacity: 1)
-    mutex.initialize(to: pthread_mutex_t())
-    condition.initialize(to: pthread_cond_t())
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
     startThread(name: name) { [self] in run() }
-  }
-
-  deinit {
-    pthread_cond_destroy(condition)
-    pthread_mutex_destroy(mutex)
-    condition.deallocate()
-    mutex.deallocate()
   }
 
   /// Has work done after all that was enqueued before. Returns at once; false after `stop`.
   @discardableResult
   public func enqueue(_ body: @escaping @Sendable () -> Void) -> Bool {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    guard !isStopped else { return false }
-    work.append(body)
-    pthread_cond_signal(condition)
-    return true
+    monitor.locked {
+      guard !isStopped else { return false }
+      work.append(body)
+      monitor.wakeOne()
+      return true
+    }
   }
 
   /// Does work on the thread and waits for it; nil after `stop`.
@@ -49,10 +35,10 @@ public final class SerialThread: @unchecked Sendable {
 
   /// Lets the thread end after what was enqueued.
   public func stop() {
-    pthread_mutex_lock(mutex)
-    isStopped = true
-    pthread_cond_signal(condition)
-    pthread_mutex_unlock(mutex)
+    monitor.locked {
+      isStopped = true
+      monitor.wakeOne()
+    }
   }
 
   private func run() {
@@ -60,13 +46,13 @@ public final class SerialThread: @unchecked Sendable {
   }
 
   private func next() -> (@Sendable () -> Void)? {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    while work.isEmpty {
-      if isStopped { return nil }
-      pthread_cond_wait(condition, mutex)
+    monitor.locked {
+      while work.isEmpty {
+        if isStopped { return nil }
+        monitor.wait()
+      }
+      return work.removeFirst()
     }
-    return work.removeFirst()
   }
 }
 

@@ -1,3 +1,4 @@
+import Primitives
 import BlockLayers
 import Glibc
 import Logging

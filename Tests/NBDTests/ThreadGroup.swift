@@ -1,3 +1,4 @@
+import Primitives
 import BlockLayers
 
 /// Threads that a test waits for.

@@ -6,7 +6,8 @@ import Primitives
 /// From a thread of its own: what is put off again and again, as the judgement on an agent that beats, then costs one wake-up
 /// of one thread instead of several of Swift's.
 final class Alarm: @unchecked Sendable {
-  // @unchecked: `sleepers`, `cancelled`, `numbers` and `isStarted` are only touched with `mutex` held; the two pointers never change.
+  // @unchecked: `sleepers`, `cancelled`, `numbers` and `isStarted` are only touched with
+  // `monitor` held.
   private struct Sleeper {
     let number: Int
     /// Times are in nanoseconds of the monotonic clock.
@@ -15,8 +16,7 @@ final class Alarm: @unchecked Sendable {
     let continuation: CheckedContinuation<Int64, Never>
   }
 
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let condition: UnsafeMutablePointer<pthread_cond_t>
+  private let monitor = Monitor()
   private var sleepers: [Sleeper] = []
   /// Of sleeps that were cancelled before they began, or after they had ended: until the sleep itself returns.
   private var cancelled: Set<Int> = []
@@ -26,24 +26,7 @@ final class Alarm: @unchecked Sendable {
   /// The process's; its thread is started by the first sleeper.
   static let shared = Alarm()
 
-  private init() {
-    mutex = .allocate(capacity: 1)
-    mutex.initialize(to: pthread_mutex_t())
-    pthread_mutex_init(mutex, nil)
-    condition = .allocate(capacity: 1)
-    condition.initialize(to: pthread_cond_t())
-    var attributes = pthread_condattr_t()
-    pthread_condattr_init(&attributes)
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-    pthread_cond_init(condition, &attributes)
-    pthread_condattr_destroy(&attributes)
-  }
-
-  private func locked<T>(_ body: () -> T) -> T {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    return body()
-  }
+  private init() {}
 
   /// Returns after that time, put off for as long as `more`, asked at its end, gives a time above 0; or when the task is
   /// cancelled. `more` is called with the lock held: it must be short, and not come back here.
@@ -51,7 +34,7 @@ final class Alarm: @unchecked Sendable {
   /// - Returns: when it was due.
   func sleep(nanoseconds: Int64, more: @escaping @Sendable () -> Int64) async -> Int64 {
     let due = monotonicNanoseconds() + max(0, nanoseconds)
-    let number = locked {
+    let number = monitor.locked {
       numbers += 1
       return numbers
     }
@@ -62,26 +45,26 @@ final class Alarm: @unchecked Sendable {
     } onCancel: {
       cancel(number)
     }
-    locked { _ = cancelled.remove(number) }
+    monitor.locked { _ = cancelled.remove(number) }
     return ended
   }
 
   private func add(_ sleeper: Sleeper) {
-    let isCancelled = locked {
+    let isCancelled = monitor.locked {
       if cancelled.remove(sleeper.number) != nil { return true }
       sleepers.append(sleeper)
       if !isStarted {
         isStarted = true
         startThread(name: "ftvs-alarm") { [self] in run() }
       }
-      pthread_cond_signal(condition)
+      monitor.wakeOne()
       return false
     }
     if isCancelled { sleeper.continuation.resume(returning: sleeper.due) }
   }
 
   private func cancel(_ number: Int) {
-    let sleeper = locked { () -> Sleeper? in
+    let sleeper = monitor.locked { () -> Sleeper? in
       guard let index = sleepers.firstIndex(where: { $0.number == number }) else {
         cancelled.insert(number)
         return nil
@@ -101,7 +84,7 @@ final class Alarm: @unchecked Sendable {
 
   /// Waits until somebody is to be woken.
   private func awaitDue() -> [Sleeper] {
-    locked {
+    monitor.locked {
       while true {
         let now = monotonicNanoseconds()
         var late: [Sleeper] = []
@@ -111,11 +94,10 @@ final class Alarm: @unchecked Sendable {
         }
         if !late.isEmpty { return late }
         guard let next = sleepers.map(\.due).min() else {
-          pthread_cond_wait(condition, mutex)
+          monitor.wait()
           continue
         }
-        var time = timespec(tv_sec: Int(next / 1_000_000_000), tv_nsec: Int(next % 1_000_000_000))
-        pthread_cond_timedwait(condition, mutex, &time)
+        _ = monitor.wait(until: timespec(nanoseconds: next))
       }
     }
   }

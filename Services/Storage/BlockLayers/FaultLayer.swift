@@ -1,3 +1,4 @@
+import Primitives
 import Glibc
 
 /// A random number generator that a seed replays (SplitMix64).

@@ -1,3 +1,5 @@
+import Primitives
+
 /// A device in memory, with every byte zero at first. What tests compare others with.
 public final class MemoryDevice: BlockDevice, @unchecked Sendable {
   // The bytes are touched only with `monitor` held.

@@ -195,13 +195,16 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
 
   private func begin(
     _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> Void
-  ) -> LegCall<Void, BlockError> {
+  ) -> BoundedCall<Void, BlockError> {
     calls.begin(on: leg.id) { () throws(BlockError) in try leg.gated(body) }
   }
 
-  private func outcome(of call: LegCall<Void, BlockError>, _ leg: Leg) -> BlockError? {
-    let late = BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
-    return Self.outcome { () throws(BlockError) in try call.value(orElse: late) }
+  private func outcome(of call: BoundedCall<Void, BlockError>, _ leg: Leg) -> BlockError? {
+    switch call.outcome(within: calls.bound) {
+    case .success?: nil
+    case .failure(let error)?: error
+    case nil: BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
+    }
   }
 
   @inline(__always)

@@ -1,3 +1,5 @@
+import Primitives
+
 /// A file in memory that remembers every write and sync, and can tell what a disk may hold after the power failed at any
 /// moment.
 ///

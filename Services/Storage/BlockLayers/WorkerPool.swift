@@ -1,3 +1,4 @@
+import Primitives
 import CLinuxFile
 import Glibc
 

@@ -1,3 +1,4 @@
+import Primitives
 import BlockLayers
 import CLinuxFile
 import Glibc
