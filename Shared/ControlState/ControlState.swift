@@ -76,7 +76,8 @@ public final class ControlState: Sendable {
   }
 
   /// Changes the state: durable on every leg in step when it returns. A body that throws is rolled back, and an
-  /// `RPCError` passed on. It may run more than once when a leg fails, so it must have no effect beside the transaction.
+  /// `RPCError` passed on. It may run more than once when a leg fails or hangs, also at the same time, so it must have no
+  /// effect beside the transaction.
   public func write<T: Sendable>(
     _ body: @escaping @Sendable (inout Transaction) throws -> T
   ) async throws(RPCError) -> T {

@@ -3,9 +3,9 @@ import RPC
 
 /// A change of the state while it is being made.
 ///
-/// What is executed here runs on the first leg at once and is replayed on the other before both commit. So statements
-/// must not depend on chance or on the clock: draw such values in Swift and pass them as arguments. The body that makes
-/// the change may run more than once, when a leg fails under it.
+/// What is executed here is committed on the first leg and then replayed on the other, before anything is answered. So
+/// statements must not depend on chance or on the clock: draw such values in Swift and pass them as arguments. The body
+/// that makes the change may run more than once when a leg fails under it, and where that leg hangs, at the same time.
 public struct Transaction {
   /// For reads. What is written through it directly is found out and refused.
   public let database: Database
