@@ -1,3 +1,4 @@
+import AlertAPI
 import ControlState
 import FTVSClient
 import FoundationEssentials
@@ -68,6 +69,10 @@ struct Rehearsal {
       instance: instance, alerts: alerts, requests: RequestCounter(), metrics: { [] },
       force: { _ throws(RPCError) in instance.status() }
     ).add(to: &router)
+    // What becomes active also tells the alert bus, which is nobody else's here.
+    if description.service != .alerts {
+      router.serve(AppendAlerts.self) { params, _ in AppendAlerts.Result(sequences: params.alerts.map { _ in 0 }) }
+    }
     guard let listener = UnixSocket.listen(path) else { return }
     defer { close(listener) }
     let server = RPCServer(listener: listener, router: router, policy: .sameUserIsEverything(), logger: logger)
@@ -76,9 +81,19 @@ struct Rehearsal {
     for (method, params) in [("service.ping", [:]), ("service.status", [:])] + service.calls {
       _ = try? await client.call(method: method, params: params, effect: nil)
     }
+    await publish(alerts, client)
     client.close()
     server.stop()
     _ = try? await serving.value
+  }
+
+  private func publish(_ alerts: AlertPublisher, _ bus: ServiceClient) async {
+    let sending = Task { await alerts.send(to: bus) }
+    defer { sending.cancel() }
+    alerts.publish(
+      .info, kind: "rehearsal", subject: description.service.rawValue, message: "A rehearsal.", data: ["epoch": 1])
+    await alerts.flush()
+    for _ in 0..<100 where alerts.spooledCount > 0 { try? await Task.sleep(for: .milliseconds(5)) }
   }
 
   // MARK: Directories

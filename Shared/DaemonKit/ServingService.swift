@@ -166,8 +166,13 @@ struct ServingService: Service {
       listener: listener, router: router(active.router, methods), policy: await roles.policy(), logger: logger)
     instance.server = server
     instance.becomeActive()
+    try await runUntilHandOver(control, server, active, since: taken)
+  }
+
+  /// Tells everybody that this instance serves. Clients are accepted by then: they wait, and nobody waits for this.
+  private func announce(_ control: ControlState, since taken: ContinuousClock.Instant) {
     process.notifier.send(.status(instance.statusLine))
-    let milliseconds = Int64((ContinuousClock.now - taken) / .milliseconds(1))
+    let milliseconds = Int64((instance.activeSince - taken) / .milliseconds(1))
     logger.notice("Active.", metadata: ["epoch": "\(control.epoch)", "activationMilliseconds": "\(milliseconds)"])
     alerts.publish(
       .info, kind: "serviceActive", subject: service.rawValue,
@@ -176,7 +181,6 @@ struct ServingService: Service {
         "module": .string(process.module.rawValue), "epoch": .integer(control.epoch),
         "activationMilliseconds": .integer(milliseconds),
       ])
-    try await runUntilHandOver(control, server, active)
   }
 
   private func activation(_ control: ControlState) -> Activation {
@@ -205,13 +209,16 @@ struct ServingService: Service {
   }
 
   /// Runs everything until one part ends unexpectedly, which is thrown, or the instance is to hand over.
-  private func runUntilHandOver(_ control: ControlState, _ server: RPCServer, _ active: ActiveService) async throws {
+  private func runUntilHandOver(
+    _ control: ControlState, _ server: RPCServer, _ active: ActiveService, since taken: ContinuousClock.Instant
+  ) async throws {
     let legs = LegAlerts(service: service, alerts: alerts)
     try await withThrowingTaskGroup(of: Ending.self) { group in
       group.addTask {
         try await server.run()
         return .ended("the server")
       }
+      announce(control, since: taken)
       for task in active.tasks {
         group.addTask {
           try await task()

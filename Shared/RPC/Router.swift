@@ -26,7 +26,9 @@ public struct Router: Sendable {
   ) {
     let call: Route.Call = { json, context throws(RPCError) in
       let params = try WireCoder.decode(M.Params.self, from: json, unknownMembers: .refuse)
-      return try WireCoder.encode(try await handler(params, context))
+      let result = try await handler(params, context)
+      // What heartbeats are answered with, dozens of times a second.
+      return M.Result.self == Nothing.self ? .object(JSONObject()) : try WireCoder.encode(result)
     }
     routes[M.name] = Route(description: MethodDescription(method), handling: .call(call))
   }

@@ -6,7 +6,7 @@ final class BusConnection {
   typealias Reply = (Result<BusMessage, BusError>) -> Void
 
   /// What a C callback gets: where to find the handler.
-  private final class Handler {
+  fileprivate final class Handler {
     let run: (BusMessage) -> Void
 
     init(_ run: @escaping (BusMessage) -> Void) { self.run = run }
@@ -17,10 +17,22 @@ final class BusConnection {
     let reply: Reply
   }
 
+  /// Signals that match a rule: they are handled as long as this is held.
+  final class Match {
+    private let handler: Handler
+    private let slot: OpaquePointer
+
+    fileprivate init(_ handler: Handler, _ slot: OpaquePointer) {
+      self.handler = handler
+      self.slot = slot
+    }
+
+    deinit { sd_bus_slot_unref(slot) }
+  }
+
   private let bus: OpaquePointer
   private var calls: [Int: Call] = [:]
   private var nextCall = 0
-  private var matches: [Handler] = []
 
   init() throws(BusError) {
     var bus: OpaquePointer?
@@ -69,13 +81,14 @@ final class BusConnection {
     }
   }
 
-  /// Has signals that match a rule handled until the connection ends.
-  func match(_ rule: String, _ run: @escaping (BusMessage) -> Void) throws(BusError) {
+  /// Has signals that match a rule handled: from before the next call that is made, until the match is let go.
+  func match(_ rule: String, _ run: @escaping (BusMessage) -> Void) throws(BusError) -> Match {
     let handler = Handler(run)
-    matches.append(handler)
+    var slot: OpaquePointer?
     let result = sd_bus_add_match_async(
-      bus, nil, rule, Self.callback, nil, Unmanaged.passUnretained(handler).toOpaque())
-    guard result >= 0 else { throw BusError(code: result, "Cannot subscribe to signals") }
+      bus, &slot, rule, Self.callback, nil, Unmanaged.passUnretained(handler).toOpaque())
+    guard result >= 0, let slot else { throw BusError(code: result, "Cannot match signals") }
+    return Match(handler, slot)
   }
 
   private static let callback: sd_bus_message_handler_t = { message, context, _ in

@@ -40,12 +40,11 @@ public final class SystemdClient: Sendable {
     try await loop.perform { session, done in session.fetch(name, done) }
   }
 
-  /// Changes of the units whose names begin with `prefix`, until the connection ends.
-  public func changes(ofUnits prefix: String) async throws(BusError) -> AsyncStream<SystemdUnit> {
-    // The newest are what matters to a follower that is late.
-    let (stream, continuation) = AsyncStream<SystemdUnit>.makeStream(bufferingPolicy: .bufferingNewest(4_096))
-    try await loop.perform { session, done in session.follow(prefix, continuation, done) }
-    return stream
+  /// Where the processes of a service or slice are: a path below `/sys/fs/cgroup`, or nothing where there were none.
+  public func controlGroup(of unit: String) async throws(BusError) -> String {
+    try await loop.perform { session, done in
+      session.fetchControlGroup(unit) { done($0.map(\.controlGroup)) }
+    }
   }
 
   private func job(_ member: String, _ unit: String) async throws(BusError) -> JobEnd {

@@ -44,20 +44,6 @@ public struct LabUnitManager: UnitManager {
     }
   }
 
-  public func changes() async throws(UnitError) -> AsyncStream<UnitStatus> {
-    let events = try await asking("ftvs-*") { () async throws(RPCError) in
-      try await lab.subscribe(FollowLabUnits.self, Nothing())
-    }
-    let (stream, continuation) = AsyncStream<UnitStatus>.makeStream(bufferingPolicy: .bufferingNewest(4_096))
-    let task = Task {
-      // However it ends, the follower asks again and reads the states anew.
-      do { for try await event in events { continuation.yield(UnitStatus(event)) } } catch {}
-      continuation.finish()
-    }
-    continuation.onTermination = { _ in task.cancel() }
-    return stream
-  }
-
   public func isEmpty(_ unitOrSlice: String) async throws(UnitError) -> Bool {
     let status = try await status(unitOrSlice)
     return status.mainProcessID == nil && status.activeState != .active && status.activeState != .deactivating

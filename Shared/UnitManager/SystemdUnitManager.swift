@@ -56,23 +56,12 @@ public struct SystemdUnitManager: UnitManager {
     UnitStatus(try await asking(unit) { () async throws(BusError) in try await systemd.unit(unit) })
   }
 
-  public func changes() async throws(UnitError) -> AsyncStream<UnitStatus> {
-    let units = try await asking("ftvs-*") { () async throws(BusError) in
-      try await systemd.changes(ofUnits: "ftvs-")
-    }
-    let (stream, continuation) = AsyncStream<UnitStatus>.makeStream(bufferingPolicy: .bufferingNewest(4_096))
-    let task = Task {
-      for await unit in units { continuation.yield(UnitStatus(unit)) }
-      continuation.finish()
-    }
-    continuation.onTermination = { _ in task.cancel() }
-    return stream
-  }
-
   public func isEmpty(_ unitOrSlice: String) async throws(UnitError) -> Bool {
-    let unit = try await asking(unitOrSlice) { () async throws(BusError) in try await systemd.unit(unitOrSlice) }
-    guard let isEmpty = ControlGroup.isEmpty(unit.controlGroup) else {
-      throw .unavailable(reason: "the control group \(unit.controlGroup) cannot be read")
+    let group = try await asking(unitOrSlice) { () async throws(BusError) in
+      try await systemd.controlGroup(of: unitOrSlice)
+    }
+    guard let isEmpty = ControlGroup.isEmpty(group) else {
+      throw .unavailable(reason: "the control group \(group) cannot be read")
     }
     return isEmpty
   }

@@ -17,10 +17,6 @@ public protocol UnitManager: Sendable {
   /// The unit's state now; a unit that was never loaded is inactive.
   func status(_ unit: String) async throws(UnitError) -> UnitStatus
 
-  /// Changes of the units of this host (`ftvs-*`) from now on. The stream ends when the manager can no longer be
-  /// followed; whoever needs it asks again and reads the states anew.
-  func changes() async throws(UnitError) -> AsyncStream<UnitStatus>
-
   /// Whether no process of a unit, or of a slice with all that is in it, is left.
   func isEmpty(_ unitOrSlice: String) async throws(UnitError) -> Bool
 }

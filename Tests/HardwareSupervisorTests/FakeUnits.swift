@@ -157,7 +157,6 @@ struct InstanceUnits: UnitManager {
     await life.pass()
     return units.status(unit)
   }
-  func changes() async throws(UnitError) -> AsyncStream<UnitStatus> { AsyncStream { $0.finish() } }
   func isEmpty(_ unitOrSlice: String) async throws(UnitError) -> Bool {
     await life.pass()
     return units.isEmpty(unitOrSlice)

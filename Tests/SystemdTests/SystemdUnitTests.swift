@@ -20,11 +20,10 @@ struct SystemdUnitTests {
     #expect(unit.mainProcessID == nil)
   }
 
-  @Test func namesOfUnitsBecomePathsAndBack() {
-    let path = BusSession.path(of: "ftvs-storage@cpu0.service")
-    #expect(path == "/org/freedesktop/systemd1/unit/ftvs_2dstorage_40cpu0_2eservice")
-    #expect(path.flatMap(BusSession.name) == "ftvs-storage@cpu0.service")
-    #expect(BusSession.name(of: "/org/freedesktop/systemd1") == nil)
+  @Test func namesOfUnitsBecomePaths() {
+    #expect(
+      BusSession.path(of: "ftvs-storage@cpu0.service")
+        == "/org/freedesktop/systemd1/unit/ftvs_2dstorage_40cpu0_2eservice")
   }
 
   @Test func aGroupIsEmptyWhenTheKernelSaysSoOrItIsGone() throws {

@@ -9,7 +9,6 @@ actor FakeLab {
   ]
   private var units = Dictionary(
     uniqueKeysWithValues: names.map { ($0, LabUnit(unit: $0, activeState: "inactive", result: "success")) })
-  private var followers: [AsyncThrowingStream<LabUnit, any Error>.Continuation] = []
   private var lastProcess = 100
 
   private func unit(_ name: String) throws(RPCError) -> LabUnit {
@@ -21,10 +20,7 @@ actor FakeLab {
     return unit
   }
 
-  private func set(_ unit: LabUnit) {
-    units[unit.unit] = unit
-    for follower in followers { follower.yield(unit) }
-  }
+  private func set(_ unit: LabUnit) { units[unit.unit] = unit }
 
   private func start(_ name: String) throws(RPCError) -> LabUnit {
     var unit = try unit(name)
@@ -56,19 +52,12 @@ actor FakeLab {
     return Nothing()
   }
 
-  private func follow() -> AsyncThrowingStream<LabUnit, any Error> {
-    let (stream, continuation) = AsyncThrowingStream<LabUnit, any Error>.makeStream()
-    followers.append(continuation)
-    return stream
-  }
-
   nonisolated func router() -> Router {
     var router = Router(title: "lab", version: "1")
     router.serve(StartLabUnit.self) { params, _ throws(RPCError) in try await self.start(params.unit) }
     router.serve(StopLabUnit.self) { params, _ throws(RPCError) in try await self.stop(params.unit) }
     router.serve(KillLabUnit.self) { params, _ throws(RPCError) in try await self.kill(params.unit) }
     router.serve(ShowLabUnit.self) { params, _ throws(RPCError) in try await self.unit(params.unit) }
-    router.serve(FollowLabUnits.self) { _, _ throws(RPCError) in await self.follow() }
     return router
   }
 }

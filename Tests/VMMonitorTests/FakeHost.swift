@@ -35,7 +35,6 @@ final class FakeHost: Sendable {
     /// What must never be, seen.
     var violations: [String] = []
     var instances: [String: [WeakInstance]] = [:]
-    var unitFollowers: [AsyncStream<UnitStatus>.Continuation] = []
     var moduleFollowers: [AsyncThrowingStream<ModuleStatus, any Error>.Continuation] = []
   }
 
@@ -80,18 +79,15 @@ final class FakeHost: Sendable {
 
   /// Ends a unit's process.
   func end(_ unit: String, result: String, inOrder: Bool = false) {
-    let (followers, instances) = state.withLock { state -> ([AsyncStream<UnitStatus>.Continuation], [WeakInstance]) in
-      guard state.processes.removeValue(forKey: unit) != nil else { return ([], []) }
+    let instances = state.withLock { state -> [WeakInstance] in
+      guard state.processes.removeValue(forKey: unit) != nil else { return [] }
       state.results[unit] = result
       if inOrder { state.endedInOrder.insert(unit) }
-      return (state.unitFollowers, state.instances.removeValue(forKey: unit) ?? [])
+      return state.instances.removeValue(forKey: unit) ?? []
     }
     for weak in instances {
       if inOrder { weak.instance?.source.yield(.shutDown) }
       weak.instance?.source.finish()
-    }
-    for follower in followers {
-      follower.yield(UnitStatus(unit: unit, activeState: result == "success" ? .inactive : .failed, result: result))
     }
   }
 
@@ -179,13 +175,6 @@ struct FakeUnits: UnitManager {
         unit: unit, activeState: isAlive ? .active : result == "success" ? .inactive : .failed,
         mainProcessID: isAlive ? 4711 : nil, result: result)
     }
-  }
-
-  func changes() async throws(UnitError) -> AsyncStream<UnitStatus> {
-    try await enter("changes")
-    let (stream, continuation) = AsyncStream<UnitStatus>.makeStream()
-    host.state.withLock { $0.unitFollowers.append(continuation) }
-    return stream
   }
 
   func isEmpty(_ unit: String) async throws(UnitError) -> Bool {

@@ -61,7 +61,8 @@ extension HardwareSupervisor {
     return heartbeats[module].map { $0.count >= 2 } == true && silence(module) <= limits.heartbeatBound
   }
 
-  /// Asks for every unit that does not run.
+  /// Asks for every unit that does not run. One that starts already, or is about to be restarted by the unit manager, is left to
+  /// that.
   ///
   /// - Returns: the first that does not run, or nil when all do.
   private func startMissing(_ module: ModuleID) async -> String? {
@@ -70,6 +71,7 @@ extension HardwareSupervisor {
       let status = try? await units.status(unit)
       if status?.activeState == .active { continue }
       missing = missing ?? unit
+      if status?.activeState == .activating { continue }
       let last = launches[unit]
       if last?.isRunning == true || last.map({ now - $0.began < limits.startRepeat }) == true { continue }
       launches[unit] = Launch(isRunning: true, began: now, problem: last?.problem)

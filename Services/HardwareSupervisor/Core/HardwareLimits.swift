@@ -18,8 +18,9 @@ public struct HardwareLimits: Sendable {
   public var legReturn: Int64 = 10_000_000_000
   /// Time between an answer and the kill of the slice on which the one who answers runs.
   public var lastWords: Int64 = 10_000_000
-  /// Pause between looks at units that start or stop.
-  public var unitPoll: Int64 = 10_000_000
+  /// Pause between looks at units that start or stop. Each look is some forty calls to the unit manager, which guests that are
+  /// restarted at the same time wait for, too.
+  public var unitPoll: Int64 = 50_000_000
   /// Pause between starts of a unit that does not stay up.
   public var startRepeat: Int64 = 250_000_000
   /// Pause between looks at a killed slice, and between kills.

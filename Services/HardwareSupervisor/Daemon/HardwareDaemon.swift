@@ -66,7 +66,6 @@ private struct NoUnits: UnitManager {
   func stop(_ unit: String) async throws(UnitError) { try refuse(unit) }
   func kill(_ unit: String, signal: Int32) async throws(UnitError) { try refuse(unit) }
   func status(_ unit: String) async throws(UnitError) -> UnitStatus { try refuse(unit) }
-  func changes() async throws(UnitError) -> AsyncStream<UnitStatus> { try refuse("ftvs-*") }
   func isEmpty(_ unitOrSlice: String) async throws(UnitError) -> Bool { true }
 }
 

@@ -26,8 +26,7 @@ extension VMMonitor {
     do throws(UnitError) {
       if try await !units.isEmpty(unit) { try await units.kill(unit, signal: SIGKILL) }
       try await units.stop(unit)
-      if try await units.isEmpty(unit) { return nil }
-      return .refused(unit: unit, reason: "processes of it are left although it was stopped")
+      return nil
     } catch {
       if case .noSuchUnit = error { return nil }
       return error

@@ -47,8 +47,8 @@ extension VMMonitor {
 
   /// Watches over the guests until cancelled.
   public func run() async throws {
+    await takeOver()
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await self.followUnits() }
       group.addTask { try await self.followModules() }
       group.addTask { await self.followLegs() }
       group.addTask { try await self.giveLifeSigns() }
@@ -180,26 +180,6 @@ extension VMMonitor {
   }
 
   // MARK: Loops
-
-  /// Follows the units; takes over once they are followed, so that no end goes unseen in between.
-  private func followUnits() async throws {
-    var hasTakenOver = false
-    while !Task.isCancelled {
-      do {
-        let changes = try await environment.units.changes()
-        if hasTakenOver {
-          for name in machines.keys { lookAfter(name) }
-        } else {
-          await takeOver()
-        }
-        hasTakenOver = true
-        for await status in changes { changed(status) }
-      } catch {
-        logger.warning("The unit manager cannot be followed", metadata: ["error": "\(error)"])
-      }
-      try await Task.sleep(for: timing.firstBackoff)
-    }
-  }
 
   private func followModules() async throws {
     while !Task.isCancelled {

@@ -54,14 +54,6 @@ extension VMMonitor {
     }
   }
 
-  /// A unit changed.
-  func changed(_ status: UnitStatus) {
-    guard status.activeState == .inactive || status.activeState == .failed,
-      let machine = machines.values.first(where: { $0.unit == status.unit })
-    else { return }
-    lookAfter(machine.name)
-  }
-
   /// A module changed.
   func changed(_ status: ModuleStatus) {
     modules[status.module] = status

@@ -71,7 +71,7 @@ final class QMPClient: Sendable {
       }
       // A socket announces itself by nothing that could be waited for across all of its states.
       do { try await Task.sleep(for: pause) } catch { throw .disconnected("the wait for \(path) was cancelled") }
-      pause = min(pause * 2, .milliseconds(20))
+      pause = min(pause * 2, .milliseconds(4))
     }
   }
 

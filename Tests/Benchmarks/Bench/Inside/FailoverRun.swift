@@ -87,10 +87,11 @@ struct FailoverRun {
 
   /// Nothing runs but the sockets: the first client's connection starts the service.
   private func coldStarts(_ found: inout Measurements) async throws {
+    try host.allowSocketsToStop()
     for service in ServiceName.allCases {
       for _ in 0..<max(3, kills / 20) {
         try await host.waitsInStep()
-        try await host.stopServices()
+        try await host.stopsAllButSockets()
         let begin = ContinuousClock.now
         _ = try await FTVSHost()[service].call(ServicePing.self)
         found.samples["coldStart.\(service)", default: []].append((ContinuousClock.now - begin) / .milliseconds(1))

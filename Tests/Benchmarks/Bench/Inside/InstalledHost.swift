@@ -41,21 +41,36 @@ struct InstalledHost: Sendable {
     try Program.run("systemctl", "kill", "--signal=KILL", "ftvs-\(module.rawValue).slice")
   }
 
-  /// Stops every instance and agent; the sockets stay. Clients among them may start others again meanwhile, so that it takes
-  /// more than one attempt.
-  func stopServices() async throws {
-    let units = ["module", "vm", "storage", "alerts", "hardware"].flatMap { name in
+  private static let sockets = ["hardware", "vm", "storage", "nbd", "alerts"].map { "ftvs-\($0).socket" }
+
+  /// Lifts the units' refusal to have their sockets stopped, on this throw-away host.
+  func allowSocketsToStop() throws {
+    for socket in Self.sockets {
+      let directory = "/run/systemd/system/\(socket).d"
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      try "[Unit]\nRefuseManualStop=no\nStartLimitIntervalSec=0\n".write(
+        toFile: "\(directory)/bench.conf", atomically: true, encoding: .utf8)
+    }
+    try Program.run("systemctl", "daemon-reload")
+  }
+
+  /// Stops everything and opens the sockets anew, as at the host's start. The old ones would not do: connections of clients that
+  /// ended with the services wait in them, and would start others beside the one that is measured.
+  func stopsAllButSockets() async throws {
+    let services = ["module", "vm", "storage", "alerts", "hardware"].flatMap { name in
       ModuleID.all(of: .cpu).map { "ftvs-\(name)@\($0).service" }
     }
-    for _ in 0..<50 {
-      _ = try? Program.run(["systemctl", "stop"] + units)
-      let states = try? Program.run(
-        ["sh", "-c", "systemctl is-active \(units.joined(separator: " ")) || true"], capture: true)
-      let isDown = states?.split(separator: "\n").allSatisfy { $0 == "inactive" || $0 == "failed" } ?? false
-      if isDown { return }
-      try await Task.sleep(for: .milliseconds(100))
+    let activators = ["vm", "storage", "alerts", "hardware"].map { "ftvs-\($0).service" }
+    try Program.run(["systemctl", "stop"] + Self.sockets + services + activators)
+    try Program.run(["systemctl", "start"] + Self.sockets)
+    let units = services + activators
+    let states = try Program.run(
+      ["sh", "-c", "systemctl is-active \(units.joined(separator: " ")) || true"], capture: true)
+    guard states.split(separator: "\n").allSatisfy({ $0 == "inactive" || $0 == "failed" }) else {
+      throw Complaint(description: "the services could not be stopped: \(states)")
     }
-    throw Complaint(description: "the services could not be stopped")
+    // What the end of so many units leaves to do for systemd and the journal is no part of a start.
+    try await Task.sleep(for: .milliseconds(200))
   }
 
   /// Puts the counting guest on a library image with a differencing and an undo layer, and starts it.
