@@ -81,6 +81,7 @@ package final class RPCSession: Sendable {
     }
     do {
       let json = try JSON.parse(text)
+      if router.takesNote(json, context) { return }
       start(output, atOnce: json.array == nil) { await $0.handle(json, output) }
     } catch {
       output.send(RPCMessage.failure(.null, Self.parseError(error)))

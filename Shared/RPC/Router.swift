@@ -6,6 +6,7 @@ public struct Router: Sendable {
   public let title: String
   public let version: String
   private var routes: [String: Route] = [:]
+  private var notes: [String: @Sendable (JSONValue, RequestContext) -> Bool] = [:]
   private var refusal: (@Sendable () -> RPCError)?
   /// Told the name of each method that is called, known or not.
   public var observer: (@Sendable (_ method: String) -> Void)?
@@ -31,6 +32,18 @@ public struct Router: Sendable {
       return M.Result.self == Nothing.self ? .object(JSONObject()) : try WireCoder.encode(result)
     }
     routes[M.name] = Route(description: MethodDescription(method), handling: .call(call))
+  }
+
+  /// Takes notifications of a method on the thread that read them, without a task of their own: for what comes dozens of times a
+  /// second and is only to be noted down. What the handler does not take (false), and all that wants an answer, goes to the
+  /// method's other handler.
+  public mutating func note<M: RPCMethod>(_ method: M.Type, _ handler: @escaping @Sendable (M.Params) -> Bool) {
+    notes[M.name] = { json, context in
+      guard context.caller.may(M.access),
+        let params = try? WireCoder.decode(M.Params.self, from: json, unknownMembers: .refuse)
+      else { return false }
+      return handler(params)
+    }
   }
 
   /// Answers a subscription, and sends what the handler's stream yields until it ends.
@@ -68,6 +81,7 @@ public struct Router: Sendable {
   /// Adds another router's methods to this one's.
   public mutating func add(_ other: Router) {
     routes.merge(other.routes) { _, new in new }
+    notes.merge(other.notes) { _, new in new }
   }
 
   /// The methods, by name, with those that are built in.
@@ -82,6 +96,15 @@ public struct Router: Sendable {
   /// Whether a method starts a subscription.
   func isSubscription(_ method: String) -> Bool {
     guard case .subscription? = routes[method]?.handling else { return false }
+    return true
+  }
+
+  /// Whether a message was a notification that is noted down at once, and was.
+  func takesNote(_ json: JSONValue, _ context: RequestContext) -> Bool {
+    guard !notes.isEmpty, json["id"] == nil, let request = try? RPCRequest(json), let note = notes[request.method],
+      note(request.params, context)
+    else { return false }
+    observer?(request.method)
     return true
   }
 

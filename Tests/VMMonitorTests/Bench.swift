@@ -59,6 +59,7 @@ final class Bench: Sendable {
     var timing = MonitorTiming()
     timing.answerTime = .seconds(2)
     timing.legAnswer = .milliseconds(200)
+    timing.reconcilePause = .milliseconds(5)
     timing.placePatience = .milliseconds(200)
     timing.releasePatience = .milliseconds(200)
     timing.lookAgain = .milliseconds(20)

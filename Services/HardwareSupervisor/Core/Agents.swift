@@ -81,7 +81,14 @@ extension HardwareSupervisor {
     await decide()
   }
 
-  /// Notes a beat, on the thread that read it.
+  /// Notes a beat, on the thread that read it. The last one is more than that.
+  nonisolated func note(_ beat: SendHeartbeat.Params) -> Bool {
+    guard beat.isLast != true else { return false }
+    _ = heartbeats.note(beat.module, beat.incarnation, at: around.clock.nanoseconds)
+    return true
+  }
+
+  /// Notes a beat that wants an answer, or is the last one.
   public nonisolated func heartbeat(_ params: SendHeartbeat.Params) async {
     guard heartbeats.note(params.module, params.incarnation, at: around.clock.nanoseconds), params.isLast == true
     else { return }

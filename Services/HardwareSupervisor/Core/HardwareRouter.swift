@@ -9,6 +9,7 @@ extension HardwareSupervisor {
     serveQueries(&router)
     serveCommands(&router)
     router.serve(AttachModuleAgent.self) { params, _ throws(RPCError) in try await self.attach(params) }
+    router.note(SendHeartbeat.self) { params in self.note(params) }
     router.serve(SendHeartbeat.self) { params, _ throws(RPCError) in
       await self.heartbeat(params)
       return Nothing()

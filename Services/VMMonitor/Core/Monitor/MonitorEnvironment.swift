@@ -60,6 +60,8 @@ public struct MonitorTiming: Sendable {
   public var answerTime = Duration.seconds(15)
   /// How long a leg may take for a definition's file before the rest goes on without it.
   public var legAnswer = Duration.seconds(3)
+  /// How long a takeover leaves the definitions' files alone.
+  public var reconcilePause = Duration.milliseconds(500)
   /// Between looks at whether the process of a new guest, which does not listen yet, is still there.
   public var startLook = Duration.milliseconds(250)
   /// How long to wait for the hardware supervisor's choice before taking the own module.
@@ -68,7 +70,7 @@ public struct MonitorTiming: Sendable {
   public var markPatience = Duration.milliseconds(50)
   /// How long the end of a stop waits for storage to end the disks' sessions before it is left to a later repeat.
   public var releasePatience = Duration.seconds(5)
-  /// From the end of a guest's connection to a look at its process, where the unit manager told nothing.
+  /// From the end of a guest's connection, which comes before that of its process, to another look at that.
   public var lookAgain = Duration.milliseconds(250)
   /// Between attempts to bring a virtual machine back: first, and at most. Doubled in between.
   public var firstBackoff = Duration.milliseconds(100)

@@ -106,10 +106,8 @@ private final class LineConnection {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard result == 0 else {
-      close(descriptor)
-      return nil
-    }
+    // What is initialized is deinitialized, too, where this returns nil.
+    guard result == 0 else { return nil }
   }
 
   deinit { close(descriptor) }
