@@ -33,22 +33,6 @@ extension VMMonitor {
     }
   }
 
-  /// Proves a guest gone and ends its disks' sessions, both at the same time: its next start follows from both.
-  func fence(_ name: VMName) async throws(RPCError) {
-    async let disks = endedSessions(name)
-    try await proveGone(name)
-    try await disks.get()
-  }
-
-  private func endedSessions(_ name: VMName) async -> Result<Void, RPCError> {
-    do throws(RPCError) {
-      try await fenceDisks(name)
-      return .success(())
-    } catch {
-      return .failure(error)
-    }
-  }
-
   /// Ends every session of a machine's disks; older exports are refused for good.
   func fenceDisks(_ name: VMName) async throws(RPCError) {
     for volume in machines[name]?.volumes ?? [] {

@@ -76,7 +76,8 @@ extension VMMonitor {
       $0.becomeRecovering(failure.cause, from: failure.from, at: failure.time)
       $0.module = module
     }
-    try await fence(name)
+    try await proveGone(name)
+    try await fenceDisks(name)
     let fenced = clock.now
     try await launch(name, on: module)
     try await finishRecovery(
@@ -174,7 +175,8 @@ extension VMMonitor {
     do {
       let module = try await place(prefer: machines[name]?.record.module, name)
       try await commit(name) { $0.module = module }
-      try await fence(name)
+      try await proveGone(name)
+      try await fenceDisks(name)
       try await launch(name, on: module)
       try await commit(name, .up(atMilliseconds: now())) {
         $0.phase = .running

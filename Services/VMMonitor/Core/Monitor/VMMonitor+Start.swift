@@ -165,7 +165,8 @@ extension VMMonitor {
       $0.reason = nil
     }
     do {
-      try await fence(name)
+      try await proveGone(name)
+      try await fenceDisks(name)
       try await launch(name, on: module)
       try await commit(name, .up(atMilliseconds: now())) { $0.phase = .running }
     } catch {

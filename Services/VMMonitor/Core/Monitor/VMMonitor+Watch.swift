@@ -15,10 +15,10 @@ extension VMMonitor {
     case .resumed: note(name) { $0.paused = nil }
     case .paused(let reason):
       guard machines[name]?.paused == nil else { return }
-      note(name) { $0.paused = reason }
       alert(
         .error, "vmPaused", name,
         "'\(name)' stands still: \(reason). It goes on by itself when the cause is repaired; see 'ftctl volume list'.")
+      note(name) { $0.paused = reason }
       resumeLater(name, instance)
     case .shutDown: machines[name]?.hasShutDown = true
     case .ended(let word): machines[name]?.endedBy = word
