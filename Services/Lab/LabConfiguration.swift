@@ -5,11 +5,11 @@ public struct LabConfiguration: Sendable {
   /// Bounds of time. The defaults are those of the systemd units.
   public struct Timing: Sendable {
     /// Pause between the end of a unit and its next start.
-    public var restart: Duration = .milliseconds(20)
+    public var restart: Duration = .milliseconds(400)
     /// Silence after which a service counts as hung.
     public var watchdog: Duration = .seconds(1)
     /// Time to become ready.
-    public var start: Duration = .seconds(90)
+    public var start: Duration = .seconds(30)
     /// Time to end after SIGTERM.
     public var stop: Duration = .seconds(5)
     /// Pause before the processes of an ending unit are counted again.

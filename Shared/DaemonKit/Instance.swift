@@ -23,7 +23,6 @@ final class Instance: Sendable {
     var phase = Phase.standby
     var isReady = false
     var activeSinceMilliseconds: Int64 = 0
-    var activeSince = ContinuousClock.now
     var control: ControlState?
     var server: RPCServer?
   }
@@ -68,12 +67,8 @@ final class Instance: Sendable {
     state.withLock { state in
       state.phase = .active
       state.activeSinceMilliseconds = wallClockMilliseconds()
-      state.activeSince = .now
     }
   }
-
-  /// When it became active.
-  var activeSince: ContinuousClock.Instant { state.withLock { $0.activeSince } }
 
   /// What `service.status` answers.
   func status() -> ServiceStatus {

@@ -166,13 +166,13 @@ struct ServingService: Service {
       listener: listener, router: router(active.router, methods), policy: await roles.policy(), logger: logger)
     instance.server = server
     instance.becomeActive()
-    try await runUntilHandOver(control, server, active, since: taken)
+    try await runUntilHandOver(control, server, active, activation: ContinuousClock.now - taken)
   }
 
   /// Tells everybody that this instance serves. Clients are accepted by then: they wait, and nobody waits for this.
-  private func announce(_ control: ControlState, since taken: ContinuousClock.Instant) {
+  private func announce(_ control: ControlState, after activation: Duration) {
     process.notifier.send(.status(instance.statusLine))
-    let milliseconds = Int64((instance.activeSince - taken) / .milliseconds(1))
+    let milliseconds = Int64(activation / .milliseconds(1))
     logger.notice("Active.", metadata: ["epoch": "\(control.epoch)", "activationMilliseconds": "\(milliseconds)"])
     alerts.publish(
       .info, kind: "serviceActive", subject: service.rawValue,
@@ -210,7 +210,7 @@ struct ServingService: Service {
 
   /// Runs everything until one part ends unexpectedly, which is thrown, or the instance is to hand over.
   private func runUntilHandOver(
-    _ control: ControlState, _ server: RPCServer, _ active: ActiveService, since taken: ContinuousClock.Instant
+    _ control: ControlState, _ server: RPCServer, _ active: ActiveService, activation: Duration
   ) async throws {
     let legs = LegAlerts(service: service, alerts: alerts)
     try await withThrowingTaskGroup(of: Ending.self) { group in
@@ -218,7 +218,7 @@ struct ServingService: Service {
         try await server.run()
         return .ended("the server")
       }
-      announce(control, since: taken)
+      announce(control, after: activation)
       for task in active.tasks {
         group.addTask {
           try await task()

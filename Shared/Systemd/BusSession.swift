@@ -131,31 +131,49 @@ final class BusSession {
 
   // MARK: Units
 
-  /// Reads a unit's properties.
+  /// Reads a unit's properties; one that systemd does not hold is inactive.
   func fetch(_ name: String, _ done: @escaping (Result<SystemdUnit, BusError>) -> Void) {
-    var wanted = ["LoadState", "ActiveState", "SubState", "ConditionResult", "ConditionTimestampMonotonic"].map {
-      (Self.unitInterface, $0)
+    ifLoaded(name, else: SystemdUnit(name: name), done) { [self] path in
+      var wanted = ["LoadState", "ActiveState", "SubState", "ConditionResult", "ConditionTimestampMonotonic"].map {
+        (Self.unitInterface, $0)
+      }
+      if name.hasSuffix(".service") { wanted += ["Result", "MainPID"].map { (Self.serviceInterface, $0) } }
+      // One call each, all under way at once: together they cost systemd a fraction of what GetAll does.
+      let gathered = Gathered(SystemdUnit(name: name), missing: wanted.count)
+      for (interface, property) in wanted {
+        get(property, of: interface, at: path) { reply in
+          switch reply {
+          case .success(let value): if let value { gathered.unit.merge([property: value]) }
+          case .failure(let error): gathered.error = gathered.error ?? error
+          }
+          gathered.missing -= 1
+          if gathered.missing == 0 { done(gathered.error.map { .failure($0) } ?? .success(gathered.unit)) }
+        }
+      }
     }
-    if name.hasSuffix(".service") { wanted += ["Result", "MainPID"].map { (Self.serviceInterface, $0) } }
-    fetch(wanted, of: name, done)
   }
 
-  /// Reads where a unit's processes are; the rest of what is returned says nothing.
-  func fetchControlGroup(_ name: String, _ done: @escaping (Result<SystemdUnit, BusError>) -> Void) {
-    fetch([(name.hasSuffix(".slice") ? Self.sliceInterface : Self.serviceInterface, "ControlGroup")], of: name, done)
+  /// Reads where the processes of a service or slice are.
+  func fetchControlGroup(_ name: String, _ done: @escaping (Result<String, BusError>) -> Void) {
+    ifLoaded(name, else: "", done) { [self] path in
+      get("ControlGroup", of: name.hasSuffix(".slice") ? Self.sliceInterface : Self.serviceInterface, at: path) {
+        done($0.map { $0?.string ?? "" })
+      }
+    }
   }
 
-  /// A unit that systemd does not hold is inactive: it is asked for by name first, because reading the properties of such a unit
-  /// would make systemd load its file and drop it again for each.
-  private func fetch(
-    _ wanted: [(interface: String, property: String)], of name: String,
-    _ done: @escaping (Result<SystemdUnit, BusError>) -> Void
+  /// A unit is asked for by name first: reading the properties of one that systemd does not hold would make it load the file and drop
+  /// it again for each.
+  private func ifLoaded<R>(
+    _ name: String, else absent: R, _ done: @escaping (Result<R, BusError>) -> Void, _ body: @escaping (String) -> Void
   ) {
-    manager("GetUnit", [.string(name)]) { [weak self] reply in
+    guard let path = Self.path(of: name) else {
+      return done(.failure(BusError(name: Self.noSuchUnit, message: "\(name) is no unit's name")))
+    }
+    manager("GetUnit", [.string(name)]) { reply in
       switch reply {
-      case .success: self?.fetchLoaded(wanted, of: name, done)
-      case .failure(let error) where error.name == Self.noSuchUnit:
-        done(.success(SystemdUnit(name: name)))
+      case .success: body(path)
+      case .failure(let error) where error.name == Self.noSuchUnit: done(.success(absent))
       case .failure(let error): done(.failure(error))
       }
     }
@@ -163,28 +181,12 @@ final class BusSession {
 
   private static let noSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
 
-  /// One call each, all under way at once: together they cost systemd a fraction of what GetAll does.
-  private func fetchLoaded(
-    _ wanted: [(interface: String, property: String)], of name: String,
-    _ done: @escaping (Result<SystemdUnit, BusError>) -> Void
+  private func get(
+    _ property: String, of interface: String, at path: String, _ done: @escaping (Result<BusValue?, BusError>) -> Void
   ) {
-    guard let path = Self.path(of: name) else {
-      return done(.failure(BusError(name: Self.noSuchUnit, message: "\(name) is no unit's name")))
-    }
-    let gathered = Gathered(SystemdUnit(name: name), missing: wanted.count)
-    for (interface, property) in wanted {
-      connection.call(
-        "Get", of: Self.properties, at: path, destination: Self.destination, [.string(interface), .string(property)]
-      ) { reply in
-        switch reply {
-        case .success(let message):
-          if let value = message.readVariant() { gathered.unit.merge([property: value]) }
-        case .failure(let error): gathered.error = gathered.error ?? error
-        }
-        gathered.missing -= 1
-        if gathered.missing == 0 { done(gathered.error.map { .failure($0) } ?? .success(gathered.unit)) }
-      }
-    }
+    connection.call(
+      "Get", of: Self.properties, at: path, destination: Self.destination, [.string(interface), .string(property)]
+    ) { done($0.map { $0.readVariant() }) }
   }
 
   /// What the answers to the calls of one `fetch` have brought so far.

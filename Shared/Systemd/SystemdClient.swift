@@ -43,7 +43,7 @@ public final class SystemdClient: Sendable {
   /// Where the processes of a service or slice are: a path below `/sys/fs/cgroup`, or nothing where there were none.
   public func controlGroup(of unit: String) async throws(BusError) -> String {
     try await loop.perform { session, done in
-      session.fetchControlGroup(unit) { done($0.map(\.controlGroup)) }
+      session.fetchControlGroup(unit, done)
     }
   }
 

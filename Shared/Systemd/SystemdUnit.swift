@@ -10,8 +10,6 @@ public struct SystemdUnit: Sendable, Equatable {
   public var mainProcessID: Int32?
   /// How a service's last run ended: `success`, `exit-code`, `signal`, `watchdog`…
   public var result = "success"
-  /// Path below `/sys/fs/cgroup`, or nothing while no process was started.
-  public var controlGroup = ""
   /// Whether the unit's conditions held when it was last started; true before that.
   public var conditionHeld: Bool { conditionResult || conditionMicroseconds == 0 }
 
@@ -26,7 +24,6 @@ public struct SystemdUnit: Sendable, Equatable {
     if let value = properties["ActiveState"]?.string { activeState = value }
     if let value = properties["SubState"]?.string { subState = value }
     if let value = properties["Result"]?.string { result = value }
-    if let value = properties["ControlGroup"]?.string { controlGroup = value }
     if let value = properties["MainPID"]?.uint32 { mainProcessID = value == 0 ? nil : Int32(exactly: value) }
     if let value = properties["ConditionResult"]?.bool { conditionResult = value }
     if let value = properties["ConditionTimestampMonotonic"]?.uint64 { conditionMicroseconds = value }

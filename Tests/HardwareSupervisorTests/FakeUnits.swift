@@ -75,7 +75,7 @@ final class FakeUnits: Sendable {
       for name in names where state.units[name]?.process != nil {
         state.units[name]?.process = nil
         state.units[name]?.result = "signal"
-        state.units[name]?.restartAt = clock.now + 20_000_000
+        state.units[name]?.restartAt = clock.now + 400_000_000
       }
     }
   }

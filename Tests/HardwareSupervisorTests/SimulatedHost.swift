@@ -282,10 +282,9 @@ final class SimulatedHost {
     _ command: ModuleCommand, _ module: ModuleID, reason: String? = nil, force: Bool = false
   ) async throws -> Result<ModuleStatus, RPCError>? {
     for _ in 0..<40 {
-      guard let supervisor, let life = instance?.life else {
-        try await step()
-        continue
-      }
+      // A client waits in the socket's queue meanwhile, for longer than the unit manager does before it restarts.
+      for _ in 0..<400 where supervisor == nil { try await step() }
+      guard let supervisor, let life = instance?.life else { return nil }
       let answer = Answer()
       Task {
         do throws(RPCError) {

@@ -1,6 +1,5 @@
 import Primitives
 import RPC
-import Synchronization
 import Testing
 
 private enum Add: RPCMethod {
@@ -39,36 +38,6 @@ private enum Ticks: RPCSubscription {
   static let effect = Effect.read
   typealias Params = Subscribed
   typealias Event = Add.Result
-}
-
-/// What a session sends, in order.
-private final class Recorder: RPCSessionOutput {
-  private let messages = Mutex<[String]>([])
-  private let waiting = Mutex<[CheckedContinuation<String, Never>]>([])
-
-  func send(_ message: [UInt8]) {
-    let text = String(decoding: message, as: UTF8.self)
-    let next = waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
-    if let next { next.resume(returning: text) } else { messages.withLock { $0.append(text) } }
-  }
-  func sendEvent(_ message: [UInt8]) -> Bool {
-    send(message)
-    return true
-  }
-  func requestFinished() {}
-  func waitForRoom() async -> Bool { true }
-
-  /// The next message.
-  func next() async -> String {
-    await withCheckedContinuation { continuation in
-      let text = messages.withLock { messages -> String? in
-        guard messages.isEmpty else { return messages.removeFirst() }
-        waiting.withLock { $0.append(continuation) }
-        return nil
-      }
-      if let text { continuation.resume(returning: text) }
-    }
-  }
 }
 
 @Suite struct RouterTests {

@@ -194,10 +194,10 @@ extension VMMonitor {
 
   /// Writes the definitions to a leg that came back.
   private func followLegs() async {
+    // At a takeover the files are most likely as they should be, and guests are not.
+    try? await Task.sleep(for: timing.reconcilePause)
     var known: Set<LegID> = []
     for await legs in environment.state.legChanges() {
-      // At a takeover they are most likely as they should be, and guests are not.
-      if known.isEmpty { try? await Task.sleep(for: timing.reconcilePause) }
       let inStep = Set(legs.filter { $0.state == .inStep }.map(\.leg))
       for leg in inStep.subtracting(known) { await files.reconcile(definitions, on: leg) }
       known = inStep
