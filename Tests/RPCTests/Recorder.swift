@@ -3,30 +3,40 @@ import Synchronization
 
 /// What a session sends, in order.
 final class Recorder: RPCSessionOutput {
-  private let messages = Mutex<[String]>([])
-  private let waiting = Mutex<[CheckedContinuation<String, Never>]>([])
+  private struct State {
+    var messages: [String] = []
+    var waiting: [CheckedContinuation<String, Never>] = []
+  }
+
+  private let state = Mutex(State())
 
   func send(_ message: [UInt8]) {
     let text = String(decoding: message, as: UTF8.self)
-    let next = waiting.withLock { $0.isEmpty ? nil : $0.removeFirst() }
-    if let next { next.resume(returning: text) } else { messages.withLock { $0.append(text) } }
+    let next = state.withLock { state -> CheckedContinuation<String, Never>? in
+      guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
+      state.messages.append(text)
+      return nil
+    }
+    next?.resume(returning: text)
   }
+
   func sendEvent(_ message: [UInt8]) -> Bool {
     send(message)
     return true
   }
+
   func requestFinished() {}
   func waitForRoom() async -> Bool { true }
 
   /// Messages that nobody has taken.
-  var queued: [String] { messages.withLock { $0 } }
+  var queued: [String] { state.withLock { $0.messages } }
 
   /// The next message.
   func next() async -> String {
     await withCheckedContinuation { continuation in
-      let text = messages.withLock { messages -> String? in
-        guard messages.isEmpty else { return messages.removeFirst() }
-        waiting.withLock { $0.append(continuation) }
+      let text = state.withLock { state -> String? in
+        guard state.messages.isEmpty else { return state.messages.removeFirst() }
+        state.waiting.append(continuation)
         return nil
       }
       if let text { continuation.resume(returning: text) }

@@ -84,7 +84,7 @@ extension Draft {
       records[module]?.failures += 1
       alert(
         partner ? .error : .critical, "moduleFailed", module,
-        "\(module.rawValue) failed: \(records[module]?.reason ?? "") "
+        "\(module.rawValue) failed: \(withFullStop(records[module]?.reason ?? "")) "
           + "It stays out of service until 'ftctl module online \(module.rawValue)'.",
         ["cause": "injected", "injected": true])
     case .remove:

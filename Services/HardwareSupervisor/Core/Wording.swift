@@ -27,6 +27,12 @@ extension ModuleState {
   }
 }
 
+/// A reason before a further sentence: an operator may have given one without a full stop.
+func withFullStop(_ reason: String) -> String {
+  guard let last = reason.last, !".!?".contains(last) else { return reason }
+  return reason + "."
+}
+
 /// What an operator can do now about a module, or nil when there is nothing to do.
 func nextStep(_ record: ModuleRecord) -> String? {
   let module = record.module.rawValue

@@ -72,6 +72,9 @@ public struct MonitorTiming: Sendable {
   public var releasePatience = Duration.seconds(5)
   /// From the end of a guest's connection, which comes before that of its process, to another look at that.
   public var lookAgain = Duration.milliseconds(250)
+  /// How long a process that was there may refuse connections before it is looked whether it is gone: at first, and doubled up to
+  /// `lookAgain`.
+  public var firstLook = Duration.milliseconds(10)
   /// Between attempts to bring a virtual machine back: first, and at most. Doubled in between.
   public var firstBackoff = Duration.milliseconds(100)
   public var longestBackoff = Duration.seconds(15)

@@ -168,14 +168,17 @@ extension VMMonitor {
   /// Connects to a process that was there. Nil when it has ended meanwhile: its sockets go before it does.
   func attached(_ slot: Int, _ module: ModuleID) async throws(EngineError) -> (any VMInstance)? {
     let deadline = ContinuousClock.now + timing.answerTime
+    // Short at first: that of a module that was just lost is about to be gone.
+    var patience = timing.firstLook
     while true {
       do {
         return try await environment.engine.attach(
-          slot: slot, module: module, patience: timing.lookAgain, answerTime: timing.answerTime)
+          slot: slot, module: module, patience: patience, answerTime: timing.answerTime)
       } catch {
         if (try? await environment.units.isEmpty(Machine.unit(module, slot: slot))) == true { return nil }
         if ContinuousClock.now >= deadline { throw error }
-        try? await Task.sleep(for: timing.firstBackoff)
+        try? await Task.sleep(for: patience)
+        patience = min(patience * 2, timing.lookAgain)
       }
     }
   }
