@@ -3,7 +3,7 @@ import Primitives
 import RPC
 import Synchronization
 
-/// The lock whose holder is the active instance of a service: an exclusive flock(2) on a file.
+/// The lock whose holder is the active instance of a service: an exclusive lock of an open file description, fcntl(2), on a file.
 ///
 /// The kernel frees it when its holder dies, and only then: there are never two actives. The descriptor is closed on exec and
 /// never handed on. The file holds one line about who holds the lock, for others to read.
@@ -31,7 +31,7 @@ public final class Lease: Sendable {
 
   /// Takes the lock where it is free; nil where it is held, or cannot be looked at.
   static func takeIfFree(_ path: String) -> Lease? {
-    guard case .success(let lease?) = lock(path, LOCK_EX | LOCK_NB) else { return nil }
+    guard case .success(let lease?) = lock(path, setLock) else { return nil }
     return lease
   }
 
@@ -41,7 +41,7 @@ public final class Lease: Sendable {
     let result: Result<Lease?, LeaseError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         guard shared.wait(continuation) else { return continuation.resume(returning: .success(nil)) }
-        startThread(name: "ftvs-lease") { shared.answer(lock(path, LOCK_EX)) }
+        startThread(name: "ftvs-lease") { shared.answer(lock(path, setLockWaiting)) }
       }
     } onCancel: {
       shared.cancel()
@@ -57,7 +57,8 @@ public final class Lease: Sendable {
       guard descriptor >= 0 else { return .failure(LeaseError(path: path, code: errno)) }
       // Others look who is active; the umask of a service would keep them from it.
       fchmod(descriptor, 0o644)
-      while flock(descriptor, operation) != 0 {
+      var whole = wholeFile
+      while fcntl(descriptor, operation, &whole) != 0 {
         let code = errno
         if code == EINTR { continue }
         close(descriptor)
@@ -99,10 +100,10 @@ public final class Lease: Sendable {
 
   /// Who holds the lock of a file now; nil when nobody does, or the one who does has not said so yet.
   ///
-  /// It looks at `/proc/locks` and never touches the lock: a probe that was frozen while it held the lock would keep the
-  /// standby from taking over.
+  /// It asks for the lock's state and never touches the lock: a probe that was frozen while it held the lock would keep the
+  /// standby from taking over. Nor does it read `/proc/locks`, for which the kernel keeps every process from locking files.
   public static func holder(path: String) -> Holder? {
-    guard let holder = written(path), isLocked(path, by: holder.processID) else { return nil }
+    guard isLocked(path), let holder = written(path), exists(holder.processID) else { return nil }
     return holder
   }
 
@@ -115,17 +116,33 @@ public final class Lease: Sendable {
     return Holder(module: module, processID: process, epoch: epoch)
   }
 
-  /// Whether a process holds the file's lock: a line such as `1: FLOCK  ADVISORY  WRITE 4711 00:18:2042 0 EOF`. Waiting ones
-  /// have `->` after the number.
-  private static func isLocked(_ path: String, by process: Int) -> Bool {
-    var status = stat()
-    guard stat(path, &status) == 0, let bytes = SmallFile.read("/proc/locks", limit: 4 << 20) else { return false }
-    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
-      let words = line.split(separator: " ")
-      guard words.count >= 6, words[1] == "FLOCK", words[3] == "WRITE", words[4] == "\(process)" else { continue }
-      if words[5].split(separator: ":").last.flatMap({ UInt64($0) }) == UInt64(status.st_ino) { return true }
-    }
-    return false
+  private static func isLocked(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var whole = wholeFile
+    return fcntl(descriptor, getLock, &whole) == 0 && whole.l_type != Int16(F_UNLCK)
+  }
+
+  /// Whether a process is there. Who took the lock lately may not have replaced the line of one that has ended.
+  private static func exists(_ process: Int) -> Bool {
+    guard let process = pid_t(exactly: process), process > 0 else { return false }
+    return kill(process, 0) == 0 || errno == EPERM
+  }
+
+  // MARK: The kernel's lock
+
+  // F_OFD_GETLK, F_OFD_SETLK and F_OFD_SETLKW of fcntl(2), which Swift does not see.
+  private static let getLock: Int32 = 36
+  private static let setLock: Int32 = 37
+  private static let setLockWaiting: Int32 = 38
+
+  /// An exclusive lock of all bytes.
+  private static var wholeFile: flock {
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    return lock
   }
 
   // MARK: The request between task and thread

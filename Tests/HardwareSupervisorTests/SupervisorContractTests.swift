@@ -30,7 +30,7 @@ import Testing
       AttachModuleAgent.self,
       AttachModuleAgent.Params(module: .cpu0, incarnation: .random(), processID: 4711))
     var instructions = stream.makeAsyncIterator()
-    #expect(try await instructions.next() == AgentInstruction(heartbeatIntervalMilliseconds: 33))
+    #expect(try await instructions.next() == AgentInstruction(heartbeatIntervalMilliseconds: 40))
     await host.remove()
   }
 

@@ -42,6 +42,7 @@ public struct HardwareLimits: Sendable {
     attachGrace = max(500_000_000, 5 * heartbeatBound)
   }
 
-  /// What an agent is told: three beats in a bound, so that one that comes late by more than half of it is no failure.
-  var heartbeatIntervalMilliseconds: Int { Int(max(1, heartbeatBound / 3_000_000)) }
+  /// What an agent is told: beats so close that one which comes late by more than half of the bound is no failure, and not closer,
+  /// because each wakes the supervisor.
+  var heartbeatIntervalMilliseconds: Int { Int(max(1, heartbeatBound / 2_500_000)) }
 }

@@ -18,6 +18,8 @@ public enum StorageLimits {
   public static let leaving: Duration = .milliseconds(500)
   /// How often operators are told that the requests of a volume's clients fail.
   public static let alertInterval: Duration = .seconds(60)
+  /// From the start of an instance to what reads much and nobody waits for: comparing legs, and looking for stray files.
+  static let settlingTime: Duration = .milliseconds(500)
   /// Time between two looks whether calls on a leg that hung have ended.
   static let stuckPause: Duration = .milliseconds(100)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.

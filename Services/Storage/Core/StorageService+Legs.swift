@@ -28,6 +28,8 @@ extension StorageService {
       group.addTask { await self.followLegs() }
       group.addTask {
         await self.finishCommits()
+        // Whoever waited for this instance comes first: all that reads much can wait.
+        try await Task.sleep(for: StorageLimits.settlingTime)
         await self.compareLegs()
         await self.removeStrayFiles()
         // Work that ends is no reason to stop the service.

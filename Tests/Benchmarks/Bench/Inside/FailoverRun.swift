@@ -38,6 +38,8 @@ struct FailoverRun {
       let module = try await host.module(of: .hardware)
       let begin = ContinuousClock.now
       try host.kill(module)
+      // What is asked at once would be answered beside the takeovers, and take processors from them.
+      try await Task.sleep(for: .milliseconds(300))
       try await host.waitsInStep()
       let inStep = (ContinuousClock.now - begin) / .milliseconds(1)
       found.samples["inStep", default: []].append(inStep)

@@ -1,8 +1,7 @@
 import Glibc
 import Synchronization
 
-/// A client that calls several services in turn, without pause, on a thread of its own, and notices at once when one of its
-/// connections is cut.
+/// A client that calls several services in turn on a thread of its own, and notices at once when one of its connections is cut.
 ///
 /// Unchecked: lanes are touched by the thread alone until `finish` has joined it.
 final class CallingClient: @unchecked Sendable {
@@ -11,8 +10,15 @@ final class CallingClient: @unchecked Sendable {
   private let isStopping = Atomic(false)
   /// The lane whose turn it is.
   private var turn = 0
+  /// Between an answer and the next request, in nanoseconds.
+  private let pause: UInt64
+  private var nextCall: UInt64 = 0
 
-  init(lanes: [Lane]) { self.lanes = lanes }
+  /// - Parameter pause: Between an answer and the next request.
+  init(lanes: [Lane], pause: Duration = .zero) {
+    self.lanes = lanes
+    self.pause = UInt64(pause / .nanoseconds(1))
+  }
 
   func start() {
     let client = Unmanaged.passRetained(self)
@@ -37,13 +43,15 @@ final class CallingClient: @unchecked Sendable {
     while !isStopping.load(ordering: .relaxed) {
       let now = Clock.now
       for lane in lanes where lane.isWaitingToConnect { lane.go(now: now) }
-      if lanes.allSatisfy(\.isIdle) {
+      let isIdle = lanes.allSatisfy(\.isIdle)
+      if isIdle, now >= nextCall {
         lanes[turn].ask(now: now)
         turn = (turn + 1) % lanes.count
+        nextCall = now + pause
       }
       var waiting = lanes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
-      let isReconnecting = lanes.contains(where: \.isWaitingToConnect)
-      guard poll(&waiting, nfds_t(waiting.count), isReconnecting ? 1 : 50) > 0 else { continue }
+      let isSoon = lanes.contains(where: \.isWaitingToConnect) || isIdle && pause > 0
+      guard poll(&waiting, nfds_t(waiting.count), isSoon ? 1 : 50) > 0 else { continue }
       for (lane, entry) in zip(lanes, waiting) where entry.fd >= 0 && entry.revents != 0 {
         lane.receive(now: Clock.now)
       }

@@ -56,12 +56,18 @@ final class GuestObserver: Sendable {
   private func run() {
     while !isStopping.load(ordering: .relaxed) {
       if let connection = LineConnection(port: port) {
-        if let answer = connection.ask("last"), let number = Int(answer) { check(onDisk: number) }
-        while !isStopping.load(ordering: .relaxed), let answer = connection.ask("next"), let number = Int(answer) {
-          note(number)
-        }
+        count(with: connection)
       }
       usleep(10_000)
+    }
+  }
+
+  /// Goes on until an answer is missing: one that comes late would be taken for that of the next question.
+  private func count(with connection: LineConnection) {
+    guard let answer = connection.ask("last"), let onDisk = Int(answer) else { return }
+    check(onDisk: onDisk)
+    while !isStopping.load(ordering: .relaxed), let answer = connection.ask("next"), let number = Int(answer) {
+      note(number)
     }
   }
 
