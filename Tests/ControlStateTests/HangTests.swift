@@ -37,7 +37,7 @@ struct HangTests {
   func open(_ edit: (inout ControlState.Configuration) -> Void = { _ in }) async throws -> ControlState {
     try await fixture.open {
       $0.hook = { [hangs] in hangs.pass($0, $1) }
-      $0.legAnswerBound = .milliseconds(500)
+      $0.legAnswerBound = .milliseconds(1000)
       edit(&$0)
     }
   }
@@ -52,7 +52,7 @@ struct HangTests {
     try await state.add("b")
     #expect(hangs.seen == 1)
     let lost = try #require(state.legs().first { $0.leg == leg })
-    #expect(lost.state == .lost && lost.reason?.contains("did not answer within 500 ms") == true)
+    #expect(lost.state == .lost && lost.reason?.contains("did not answer within 1000 ms") == true)
     #expect(try await state.items() == ["a", "b"])
     try await state.add("c")
     // The other leg is enough, also for a start.
@@ -92,7 +92,7 @@ struct HangTests {
     hangs.hang(.io0, at: .begin)
     let started = ContinuousClock.now
     let again = try await open()
-    #expect(ContinuousClock.now - started < .seconds(2))
+    #expect(ContinuousClock.now - started < .seconds(3))
     #expect(again.legs().map(\.state) == [.lost, .inStep])
     #expect(try await again.items() == ["a"])
     try await again.add("b")
@@ -130,7 +130,8 @@ struct HangTests {
       hangs.hang(.io1, at: .statements)
       try await state.add("b")
     }
-    #expect(state.legs().last?.state == .lost)
+    // It may hang in what it catches up with, beside the call that was just answered.
+    #expect(await state.reaches(.inStep, .lost))
     hangs.stop()
     gate.finish()
     #expect(await state.reaches(.inStep, .inStep))
@@ -156,7 +157,7 @@ struct HangTests {
     try await state.add("a")
     let started = ContinuousClock.now
     await state.close()
-    #expect(ContinuousClock.now - started < .seconds(2))
+    #expect(ContinuousClock.now - started < .seconds(3))
     hangs.stop()
   }
 }
