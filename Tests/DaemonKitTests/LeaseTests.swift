@@ -54,6 +54,18 @@ struct LeaseTests {
     #expect(Lease.holder(path: path) == nil)
   }
 
+  @Test func theLineOfAProcessThatEndedNamesNobody() async throws {
+    let folder = try Folder()
+    let path = folder.path + "/lease"
+    let lease = try await take(path)
+    // Above the largest number that Linux gives a process.
+    lease.declare(Lease.Holder(module: .cpu0, processID: 1 << 22 + 1, epoch: 7))
+    #expect(Lease.holder(path: path) == nil)
+    lease.declare(Lease.Holder(module: .cpu0, processID: Int.max, epoch: 7))
+    #expect(Lease.holder(path: path) == nil)
+    lease.release()
+  }
+
   @Test func aLineThatIsNotOursNamesNobody() async throws {
     let folder = try Folder()
     let path = folder.path + "/lease"

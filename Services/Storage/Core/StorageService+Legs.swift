@@ -24,12 +24,13 @@ extension StorageService {
 
   /// Runs until it is cancelled: takes lost legs out of use, tells of changes, and compares what a crash left different.
   public func run() async throws {
+    // Whoever waited for this instance comes first: what reads much can wait.
+    let settled = ContinuousClock.now + StorageLimits.settlingTime
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await self.followLegs() }
+      group.addTask { await self.followLegs(settled: settled) }
       group.addTask {
         await self.finishCommits()
-        // Whoever waited for this instance comes first: all that reads much can wait.
-        try await Task.sleep(for: StorageLimits.settlingTime)
+        try await Task.sleep(until: settled)
         await self.compareLegs()
         await self.removeStrayFiles()
         // Work that ends is no reason to stop the service.
@@ -42,7 +43,7 @@ extension StorageService {
 
   // MARK: Changes
 
-  private func followLegs() async {
+  private func followLegs(settled: ContinuousClock.Instant) async {
     await tell(of: state.legs())
     for await statuses in state.legChanges() {
       for status in statuses where status.state == .lost || status.state == .stale {
@@ -50,7 +51,11 @@ extension StorageService {
       }
       await tell(of: statuses)
       // Not waited for: a leg may be lost while it lasts.
-      if statuses.allSatisfy({ $0.state == .inStep }) { Task { await compareLegs() } }
+      guard statuses.allSatisfy({ $0.state == .inStep }) else { continue }
+      Task {
+        try? await Task.sleep(until: settled)
+        await compareLegs()
+      }
     }
   }
 
