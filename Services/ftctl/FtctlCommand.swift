@@ -17,7 +17,10 @@ struct FtctlCommand: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(
         name: "Host",
-        subcommands: [ModuleCommand.self, VMCommand.self, VolumeCommand.self, LibraryCommand.self, AlertCommand.self]),
+        subcommands: [
+          ModuleCommand.self, VMCommand.self, VolumeCommand.self, LibraryCommand.self, JobCommand.self,
+          AlertCommand.self,
+        ]),
       CommandGroup(name: "Services", subcommands: [ServiceCommand.self, CallCommand.self, APICommand.self]),
       CommandGroup(name: "Lab", subcommands: [LabCommand.self]),
     ])

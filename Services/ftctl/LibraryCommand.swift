@@ -8,7 +8,7 @@ struct LibraryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "library",
     abstract: "The library of read-only base images.",
-    subcommands: [List.self, Add.self, Promote.self, Delete.self])
+    subcommands: [List.self, Add.self, Capture.self, Promote.self, Delete.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the images.")
@@ -41,6 +41,29 @@ struct LibraryCommand: AsyncParsableCommand {
         let upload = try ImageUpload(session: session, image: name, file: file)
         let image = try await upload.run(description: description, restart: restart)
         session.print(image) { "\($0.image) is in the library: \(Sizes.text($0.sizeBytes))." }
+      }
+    }
+  }
+
+  struct Capture: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Copies a volume's content, or a snapshot's, into a new image; the volume stays.")
+    @Argument(completion: .volumes, transform: userName) var volume: VolumeName
+    @Argument(help: "Name of the image.", transform: userName) var name: ImageName
+    @Option(help: "The snapshot to copy; the present content when left out.", transform: userName)
+    var snapshot: SnapshotName?
+    @Option(help: "A sentence about it.") var description: String?
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(volume) {
+          let params = CaptureVolume.Params(volume: volume, snapshot: snapshot, image: name, description: description)
+          try await session.follow(CaptureVolume.self, params, wait) { job in
+            "\(name) is in the library: \(Sizes.text(job.totalBytes))."
+          }
+        }
       }
     }
   }

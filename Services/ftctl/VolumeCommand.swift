@@ -8,7 +8,10 @@ struct VolumeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "volume",
     abstract: "Volumes: what virtual machines see as disks.",
-    subcommands: [List.self, Show.self, Create.self, Delete.self, Undo.self, Legs.self])
+    subcommands: [
+      List.self, Show.self, Create.self, Delete.self, Undo.self, SnapshotCommand.self, Flatten.self, Rebase.self,
+      Legs.self,
+    ])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the volumes.")
@@ -30,7 +33,7 @@ struct VolumeCommand: AsyncParsableCommand {
       try await options.run { session in
         try await session.about(name) {
           try await session.show(ShowVolume.self, .init(volume: name), on: .storage) {
-            VolumeText.detail($0, .standard)
+            VolumeText.detail($0, .current, .standard)
           }
         }
       }
@@ -68,6 +71,45 @@ struct VolumeCommand: AsyncParsableCommand {
       try await options.run { session in
         try await session.show(DeleteVolume.self, .init(volume: name), on: .storage) {
           $0.deleted ? "\(name) is deleted." : "There was no volume \(name)."
+        }
+      }
+    }
+  }
+
+  struct Flatten: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Copies into the volume what it has from its image, which it no longer needs then.")
+    @Argument(completion: .volumes, transform: userName) var name: VolumeName
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(name) {
+          try await session.follow(FlattenVolume.self, .init(volume: name), wait) { _ in
+            "\(name) holds all its content itself."
+          }
+        }
+      }
+    }
+  }
+
+  struct Rebase: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Bases the volume on another image; its content stays as it is.")
+    @Argument(completion: .volumes, transform: userName) var name: VolumeName
+    @Argument(help: "The image.", completion: .images, transform: userName) var image: ImageName
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(name) {
+          try await session.about(image) {
+            try await session.follow(RebaseVolume.self, .init(volume: name, image: image), wait) { _ in
+              "\(name) is based on \(image)."
+            }
+          }
         }
       }
     }
@@ -146,7 +188,7 @@ enum VolumeText {
       + (volume.image.map { ", based on \($0)" } ?? "") + (volume.hasUndoLayer ? ", with an undo layer" : "")
   }
 
-  static func detail(_ volume: VolumeStatus, _ style: Style) -> String {
+  static func detail(_ volume: VolumeStatus, _ times: Times, _ style: Style) -> String {
     var facts = Table(["", ""])
     facts.add(["Volume", Table.Cell(volume.volume.rawValue)])
     facts.add(["Size", Table.Cell("\(Sizes.text(volume.sizeBytes)) (\(volume.sizeBytes) bytes)")])
@@ -163,6 +205,7 @@ enum VolumeText {
         Table.Cell(Words.orDash(layer.image?.rawValue)),
       ])
     }
-    return facts.text(style) + "\n\n" + layers.text(style)
+    let snapshots = volume.snapshots.isEmpty ? [] : [SnapshotText.tree(volume.snapshots, times, style)]
+    return ([facts.text(style), layers.text(style)] + snapshots).joined(separator: "\n\n")
   }
 }

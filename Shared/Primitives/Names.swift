@@ -62,3 +62,10 @@ public struct ImageName: UserName {
   public init(unchecked: String) { rawValue = unchecked }
   public static var noun: String { "image" }
 }
+
+/// The name of a snapshot: a volume's content at some time.
+public struct SnapshotName: UserName {
+  public let rawValue: String
+  public init(unchecked: String) { rawValue = unchecked }
+  public static var noun: String { "snapshot" }
+}

@@ -113,6 +113,7 @@ extension ServiceName: WireValue {}
 extension VolumeName: WireValue {}
 extension VMName: WireValue {}
 extension ImageName: WireValue {}
+extension SnapshotName: WireValue {}
 
 extension GenerationID: WireValue {
   public static var schema: Schema { .string(pattern: "^[0-9a-f]{32}$") }

@@ -8,7 +8,8 @@ public enum PromoteVolume: RPCMethod {
   public static let access = Access.admin
   public static let effect = Effect.keyed
   public static let failures: [StorageFailure] = [
-    .noSuchVolume, .volumeInUse, .imageExists, .undoLayerExists, .basedOnImage, .legUnavailable, .outOfSpace,
+    .noSuchVolume, .volumeInUse, .imageExists, .undoLayerExists, .basedOnImage, .snapshotsExist,
+    .legUnavailable, .outOfSpace,
   ]
 
   /// What `library.promote` is told.

@@ -18,6 +18,11 @@ public enum StorageFailure: Int, RPCFailure {
   case damagedLayer
   case sourceUnreadable
   case basedOnImage
+  case noSuchSnapshot
+  case snapshotExists
+  case snapshotsExist
+  case tooManyLayers
+  case noSuchJob
 
   public var summary: String {
     switch self {
@@ -37,6 +42,11 @@ public enum StorageFailure: Int, RPCFailure {
     case .damagedLayer: "A layer file is damaged or does not fit its parent."
     case .sourceUnreadable: "The file to read from cannot be read."
     case .basedOnImage: "The volume is based on an image, and the operation is for volumes that are not."
+    case .noSuchSnapshot: "The volume has no snapshot of that name."
+    case .snapshotExists: "The volume has a snapshot of that name already."
+    case .snapshotsExist: "The volume has snapshots, and the operation is for volumes without."
+    case .tooManyLayers: "The volume's chain has as many layers as are allowed."
+    case .noSuchJob: "No job has that number."
     }
   }
 }

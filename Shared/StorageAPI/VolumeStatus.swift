@@ -11,6 +11,8 @@ public struct VolumeStatus: WireObject, Equatable {
   public var image: ImageName?
   /// Its chain, topmost first.
   public var layers: [LayerStatus]
+  /// Its snapshots, the oldest first.
+  public var snapshots: [SnapshotStatus]
   /// Whether what is written can be discarded.
   public var hasUndoLayer: Bool
   /// Grows with every fence; an export is valid for one generation.
@@ -21,7 +23,7 @@ public struct VolumeStatus: WireObject, Equatable {
   public var legs: [LegID]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, hasUndoLayer, generation, sessions, legs
+    case volume, sizeBytes, image, layers, snapshots, hasUndoLayer, generation, sessions, legs
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -30,6 +32,7 @@ public struct VolumeStatus: WireObject, Equatable {
     case .sizeBytes: Field(\.sizeBytes, "Its size as a virtual machine sees it.")
     case .image: Field(\.image, "The library image that it is based on.")
     case .layers: Field(\.layers, "Its chain, topmost first.")
+    case .snapshots: Field(\.snapshots, "Its snapshots, the oldest first.")
     case .hasUndoLayer: Field(\.hasUndoLayer, "Whether what is written can be discarded.")
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
@@ -42,6 +45,7 @@ public struct VolumeStatus: WireObject, Equatable {
     sizeBytes: Int64,
     image: ImageName? = nil,
     layers: [LayerStatus],
+    snapshots: [SnapshotStatus] = [],
     hasUndoLayer: Bool,
     generation: Int64,
     sessions: Int,
@@ -51,6 +55,7 @@ public struct VolumeStatus: WireObject, Equatable {
     self.sizeBytes = sizeBytes
     self.image = image
     self.layers = layers
+    self.snapshots = snapshots
     self.hasUndoLayer = hasUndoLayer
     self.generation = generation
     self.sessions = sessions

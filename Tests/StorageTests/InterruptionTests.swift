@@ -165,4 +165,121 @@ final class Interruption: Sendable {
       #expect(try await storage.call(ListImages.self, Nothing()).images.isEmpty, "step \(number)")
     }
   }
+
+  @Test func `taking a snapshot is all or nothing`() async throws {
+    let params = CreateSnapshot.Params(volume: "disk", snapshot: "first", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("old", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(CreateSnapshot.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      let status = try await storage.show("disk")
+      #expect(status.layers.count == status.snapshots.count + 1, "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.write("new", to: "disk", at: 0)
+      try await storage.revert("disk", to: "first")
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+    }
+  }
+
+  @Test func `reverting shows the old content or the new`() async throws {
+    let params = RevertToSnapshot.Params(volume: "disk", snapshot: "first", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("old", to: "disk", at: 0)
+      try await storage.snapshot("disk", "first")
+      try await storage.write("new", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(RevertToSnapshot.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect(["old", "new"].contains(try await storage.text(of: "disk", at: 0)), "step \(number)")
+      try await storage.requireNoStrayFiles("step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+      #expect(try await storage.show("disk").layers.count == 2, "step \(number)")
+    }
+  }
+
+  @Test func `a merge that is cut off anywhere is gone on with, and nothing reads differently`() async throws {
+    let params = DeleteSnapshot.Params(volume: "disk", snapshot: "second", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      for (index, name) in (["first", "second", "third"] as [SnapshotName]).enumerated() {
+        try await storage.write(name.rawValue, to: "disk", at: 0)
+        try await storage.write(name.rawValue, to: "disk", at: Int64(index + 1) << 20)
+        try await storage.snapshot("disk", name)
+      }
+      try await storage.write("now", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      #expect(try await storage.ended(try await storage.call(DeleteSnapshot.self, params)).state == .done)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "now", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 2 << 20) == "second", "step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.allJobsEnded()
+      #expect(try await storage.show("disk").layers.count == 3, "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "now", "step \(number)")
+      try await storage.revert("disk", to: "third")
+      #expect(try await storage.text(of: "disk", at: 0) == "third", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 2 << 20) == "second", "step \(number)")
+      try await storage.revert("disk", to: "first")
+      #expect(try await storage.text(of: "disk", at: 0) == "first", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 2 << 20) == "", "step \(number)")
+    }
+  }
+
+  @Test func `deleting the last snapshot is gone on with and leaves one layer`() async throws {
+    let params = DeleteSnapshot.Params(volume: "disk", snapshot: "only", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("kept", to: "disk", at: 1 << 20)
+      try await storage.snapshot("disk", "only")
+      try await storage.write("now", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      #expect(try await storage.ended(try await storage.call(DeleteSnapshot.self, params)).state == .done)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 0) == "now", "step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.allJobsEnded()
+      #expect(try await storage.show("disk").layers.map(\.role) == [.base], "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "now", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 1 << 20) == "kept", "step \(number)")
+    }
+  }
+
+  @Test func `flattening that is cut off is gone on with by the next instance`() async throws {
+    let params = FlattenVolume.Params(volume: "clone", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.makeImage("base", text: "golden")
+      try await storage.create("clone", size: nil, image: "base")
+      try await storage.write("own", to: "clone", at: 1 << 20)
+    } operation: { (storage: Instance) async throws in
+      #expect(try await storage.ended(try await storage.call(FlattenVolume.self, params)).state == .done)
+    } between: { (_: Instance, _: Int) async throws in
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.allJobsEnded()
+      #expect(try await storage.show("clone").layers.map(\.role) == [.base], "step \(number)")
+      #expect(try await storage.text(of: "clone", at: 0) == "golden", "step \(number)")
+      #expect(try await storage.text(of: "clone", at: 1 << 20) == "own", "step \(number)")
+    }
+  }
+
+  @Test func `capturing that is cut off is gone on with by the next instance`() async throws {
+    let params = CaptureVolume.Params(volume: "disk", image: "copy", requestKey: newKey())
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("content", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      #expect(try await storage.ended(try await storage.call(CaptureVolume.self, params)).state == .done)
+    } between: { (_: Instance, _: Int) async throws in
+    } after: { (storage: Instance, number: Int) async throws in
+      try await storage.allJobsEnded()
+      try await storage.create("clone", size: nil, image: "copy")
+      #expect(try await storage.text(of: "clone", at: 0) == "content", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "content", "step \(number)")
+    }
+  }
 }

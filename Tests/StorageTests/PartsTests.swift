@@ -65,8 +65,8 @@ import Testing
   }
 
   @Test func aGateClosesOnlyWhenNothingIsInFlight() async {
-    let gate = SessionGate()
-    #expect(gate.enter())
+    let gate = SessionGate(to: MemoryDevice(size: 512))
+    #expect(gate.enter() != nil)
     let closed = Atomic(false)
     let pool = WorkerPool(name: "test", limit: 1)
     await withCheckedContinuation { continuation in
@@ -75,14 +75,33 @@ import Testing
         closed.store(true, ordering: .releasing)
         continuation.resume()
       }
-      while gate.enter() { gate.leave() }
+      while gate.enter() != nil { gate.leave() }
       let early = closed.load(ordering: .acquiring)
       #expect(!early)
       gate.leave()
     }
     let late = closed.load(ordering: .acquiring)
     #expect(late)
-    #expect(!gate.enter())
+    #expect(gate.enter() == nil)
+  }
+
+  @Test func `a gate that is paused holds back what begins, and lets it go on to another device`() async throws {
+    let (first, second) = (MemoryDevice(size: 512), MemoryDevice(size: 512))
+    let gate = SessionGate(to: first)
+    gate.pause()
+    let entered = Mutex<[ObjectIdentifier]>([])
+    let pool = WorkerPool(name: "test", limit: 1)
+    async let passed: Void = pool.run {
+      if let device = gate.enter() { entered.withLock { $0.append(ObjectIdentifier(device)) } }
+    }
+    #expect(entered.withLock { $0.isEmpty })
+    gate.resume(on: second)
+    await passed
+    #expect(entered.withLock { $0 } == [ObjectIdentifier(second)])
+    gate.leave()
+    gate.pause()
+    gate.close()
+    #expect(gate.enter() == nil)
   }
 
   @Test func filesOfALegAreListedRenamedAndRemovedWithTheirDirectories() throws {

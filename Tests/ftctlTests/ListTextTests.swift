@@ -1,4 +1,5 @@
 import FTVSClient
+import Foundation
 import Testing
 
 @testable import ftctl
@@ -10,7 +11,7 @@ struct ListTextTests {
   @Test("A volume is shown with its layers")
   func volume() {
     #expect(
-      VolumeText.detail(HostFixture.volume, .plain) == """
+      VolumeText.detail(HostFixture.volume, times, .plain) == """
         Volume      web-disk
         Size        10 GiB (10737418240 bytes)
         Image       debian
@@ -25,6 +26,33 @@ struct ListTextTests {
         c3.vhd  undo             12 MiB  -
         """)
     #expect(VolumeText.line(HostFixture.volume) == "web-disk: 10 GiB on io0, based on debian, with an undo layer")
+  }
+
+  @Test("Snapshots are shown as a tree, with a mark where the volume stands")
+  func snapshots() {
+    func status(_ name: String, _ parent: String?, isCurrent: Bool = false) -> SnapshotStatus {
+      SnapshotStatus(
+        snapshot: SnapshotName(unchecked: name), parent: parent.map(SnapshotName.init(unchecked:)), layer: "a1",
+        sizeBytes: 1 << 30, allocatedBytes: 5 << 20, isCurrent: isCurrent, description: "",
+        createdMilliseconds: HostFixture.ago(60))
+    }
+    let snapshots = [status("root", nil), status("left", "root"), status("right", "root", isCurrent: true)]
+    let tree = SnapshotText.tree(snapshots + [status("leaf", "left")], times, .plain)
+    let names = tree.split(separator: "\n").dropFirst().map { $0.prefix(9).trimmingCharacters(in: .whitespaces) }
+    #expect(names == ["root", "└ left", "└ leaf", "└ right *"])
+    #expect(SnapshotText.tree([], times, .plain).contains("ftctl volume snapshot create"))
+  }
+
+  @Test("A job is one line that says how it stands")
+  func job() {
+    var job = JobStatus(
+      job: 3, operation: FlattenVolume.name, subject: "web", state: .running, doneBytes: 1 << 30, totalBytes: 4 << 30,
+      createdMilliseconds: HostFixture.ago(60))
+    #expect(JobText.line(job) == "Job 3, volume.flatten of web: 1 GiB of 4 GiB")
+    #expect(JobText.list([job], times, .plain).contains(" 25% "))
+    job.state = .failed
+    job.reason = "There is no space."
+    #expect(JobText.line(job) == "Job 3, volume.flatten of web, failed: There is no space.")
   }
 
   @Test("A module is one line, or all of it with what to do next")

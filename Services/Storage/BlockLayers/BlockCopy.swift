@@ -41,6 +41,71 @@ public enum BlockCopy {
     return true
   }
 
+  /// Copies a range from one device to another, leaving out what the target shows already. Does not flush.
+  ///
+  /// - Parameters:
+  ///   - cell: what is compared and written as a whole, in bytes: a power of two from 512 to 1 MiB.
+  ///   - progress: told bytes done and in all after each piece; false cancels.
+  /// - Returns: false when cancelled.
+  public static func copyDifferences(
+    from source: any BlockDevice, to target: any BlockDevice, at offset: Int64 = 0, count: Int64? = nil,
+    cell: Int = 4096, progress: (_ done: Int64, _ total: Int64) -> Bool = { _, _ in true }
+  ) throws(BlockError) -> Bool {
+    let count = count ?? source.size - offset
+    try source.requireRange(offset, count, "copyDifferences")
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 << 20, alignment: 4096)
+    defer { buffer.deallocate() }
+    var at = offset
+    let end = offset + count
+    while at < end {
+      var piece = min(end - at, Int64(buffer.count / 2))
+      if let zeros = try commonZeros(source, target, at: at, count: end - at) {
+        piece = zeros
+      } else {
+        let wanted = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(piece)])
+        let shown = UnsafeMutableRawBufferPointer(rebasing: buffer[(buffer.count / 2)...].prefix(Int(piece)))
+        try source.read(into: wanted, at: at)
+        try target.read(into: shown, at: at)
+        try writeDifferences(
+          of: UnsafeRawBufferPointer(wanted), and: UnsafeRawBufferPointer(shown), to: target, at: at, cell: cell)
+      }
+      at += piece
+      guard progress(at - offset, count) else { return false }
+    }
+    return true
+  }
+
+  /// How many bytes from an offset on both devices are known to read as zeros; nil when that is not known of the first.
+  private static func commonZeros(
+    _ one: any BlockDevice, _ other: any BlockDevice, at offset: Int64, count: Int64
+  ) throws(BlockError) -> Int64? {
+    guard let first = try one.extents(at: offset, count: count).first, first.readsAsZero,
+      let second = try other.extents(at: offset, count: count).first, second.readsAsZero
+    else { return nil }
+    return min(first.count, second.count, count)
+  }
+
+  private static func writeDifferences(
+    of wanted: UnsafeRawBufferPointer, and shown: UnsafeRawBufferPointer, to target: any BlockDevice, at offset: Int64,
+    cell: Int
+  ) throws(BlockError) {
+    func differs(_ range: Range<Int>) -> Bool {
+      guard let one = wanted.baseAddress, let other = shown.baseAddress else { return false }
+      return memcmp(one + range.lowerBound, other + range.lowerBound, range.count) != 0
+    }
+    var start = 0
+    while start < wanted.count {
+      var end = min(start + cell, wanted.count)
+      guard differs(start..<end) else {
+        start = end
+        continue
+      }
+      while end < wanted.count, differs(end..<min(end + cell, wanted.count)) { end = min(end + cell, wanted.count) }
+      try write(UnsafeRawBufferPointer(rebasing: wanted[start..<end]), to: target, at: offset + Int64(start))
+      start = end
+    }
+  }
+
   /// Writes bytes, those grains that are all zero as zeros.
   public static func write(
     _ buffer: UnsafeRawBufferPointer, to target: any BlockDevice, at offset: Int64

@@ -75,8 +75,30 @@ enum Catalog {
   }
 
   static func chain(of name: VolumeName, in database: Database) throws -> Chain? {
-    guard let record = try volume(name, in: database) else { return nil }
-    return Chain(volume: record, layers: try chain(from: record.top, in: database))
+    try volume(name, in: database).map { try chain(of: $0, in: database) }
+  }
+
+  static func chain(of volume: VolumeRecord, in database: Database) throws -> Chain {
+    let layers = try chain(from: volume.top, in: database)
+    let known = Set(layers.map(\.id))
+    let own = try Row.fetchAll(
+      database, sql: "SELECT * FROM layer WHERE volume = ? ORDER BY id", arguments: [volume.name.rawValue])
+    return Chain(
+      volume: volume, layers: layers, branches: try own.map(layer).filter { !known.contains($0.id) },
+      snapshots: try snapshots(of: volume.name, in: database))
+  }
+
+  private static func snapshots(of volume: VolumeName, in database: Database) throws -> [SnapshotRecord] {
+    let rows = try Row.fetchAll(
+      database, sql: "SELECT * FROM snapshot WHERE volume = ? ORDER BY createdMilliseconds, name",
+      arguments: [volume.rawValue])
+    return try rows.map { row in
+      let text: String = row["name"]
+      guard let name = SnapshotName(rawValue: text) else { throw Damaged(description: "snapshot name \(text)") }
+      return SnapshotRecord(
+        volume: volume, name: name, layer: row["layer"], sizeBytes: row["sizeBytes"],
+        description: row["description"], createdMilliseconds: row["createdMilliseconds"])
+    }
   }
 
   // MARK: Images

@@ -59,11 +59,23 @@ extension Transaction {
     try execute(
       "UPDATE counter SET value = max(value, ?) WHERE name = 'generation'", [volume.generation + 1])
     try execute("DELETE FROM commitIntent WHERE volume = ?", [volume.name.rawValue])
+    try execute("DELETE FROM snapshot WHERE volume = ?", [volume.name.rawValue])
     try execute("DELETE FROM volume WHERE name = ?", [volume.name.rawValue])
   }
 
   mutating func setTop(_ layer: String, of volume: VolumeName) throws {
     try execute("UPDATE volume SET top = ? WHERE name = ?", [layer, volume.rawValue])
+  }
+
+  mutating func insert(_ snapshot: SnapshotRecord) throws {
+    try execute(
+      """
+      INSERT INTO snapshot (volume, name, layer, sizeBytes, description, createdMilliseconds) VALUES (?, ?, ?, ?, ?, ?)
+      """,
+      [
+        snapshot.volume.rawValue, snapshot.name.rawValue, snapshot.layer, snapshot.sizeBytes, snapshot.description,
+        snapshot.createdMilliseconds,
+      ])
   }
 
   mutating func insert(_ commit: CommitRecord) throws {

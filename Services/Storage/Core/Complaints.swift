@@ -90,6 +90,77 @@ enum Complaint {
       data: ["volume": .string(volume.rawValue), "operation": "volume.commitUndo"])
   }
 
+  static func noSuchSnapshot(_ snapshot: SnapshotName, of volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.noSuchSnapshot,
+      "Volume \(volume) has no snapshot \(snapshot); volume.show shows those there are.",
+      data: ["volume": .string(volume.rawValue), "snapshot": .string(snapshot.rawValue)])
+  }
+
+  static func snapshotExists(_ snapshot: SnapshotName, of volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.snapshotExists,
+      "Volume \(volume) has a snapshot \(snapshot) already; choose another name or delete that one first.",
+      data: ["volume": .string(volume.rawValue), "snapshot": .string(snapshot.rawValue)])
+  }
+
+  static func snapshotUndo(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.undoLayerExists,
+      "Volume \(volume) has an undo layer; commit or discard it before a snapshot is taken.",
+      data: ["volume": .string(volume.rawValue)])
+  }
+
+  static func fillUndo(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.undoLayerExists,
+      "Volume \(volume) has an undo layer; commit or discard it first.",
+      data: ["volume": .string(volume.rawValue)])
+  }
+
+  static func snapshotsExist(_ volume: VolumeName, _ names: [SnapshotName]) -> RPCError {
+    RPCError(
+      StorageFailure.snapshotsExist,
+      "Volume \(volume) has \(names.count) snapshots, which are based on what it is based on; delete them first.",
+      data: ["volume": .string(volume.rawValue), "snapshots": .array(names.map { .string($0.rawValue) })])
+  }
+
+  static func tooManySnapshots(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.tooManyLayers,
+      "Volume \(volume) has \(StorageLimits.snapshots) snapshots, which is the most; delete some first.",
+      data: ["volume": .string(volume.rawValue)])
+  }
+
+  static func tooManyLayers(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.tooManyLayers,
+      "Volume \(volume) would have more than \(StorageLimits.chainLayers) layers; delete snapshots or commit some first.",
+      data: ["volume": .string(volume.rawValue)])
+  }
+
+  static func noSuchJob(_ id: Int64) -> RPCError {
+    RPCError(
+      StorageFailure.noSuchJob, "There is no job \(id); job.list shows those there are.", data: ["job": .integer(id)])
+  }
+
+  static func jobRuns(_ job: JobStatus, on volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.volumeInUse,
+      """
+      Job \(job.job) (\(job.operation)) works on the layers of volume \(volume); repeat the call when it has ended, or \
+      end it with job.cancel.
+      """,
+      data: ["volume": .string(volume.rawValue), "job": .integer(job.job), "operation": .string(job.operation)])
+  }
+
+  static func promoteSnapshots(_ volume: VolumeName, _ names: [SnapshotName]) -> RPCError {
+    RPCError(
+      StorageFailure.snapshotsExist,
+      "Volume \(volume) has snapshots; delete them first, or copy the volume into the library with library.capture.",
+      data: ["volume": .string(volume.rawValue), "snapshots": .array(names.map { .string($0.rawValue) })])
+  }
+
   static func promoteUndo(_ volume: VolumeName) -> RPCError {
     RPCError(
       StorageFailure.undoLayerExists,
@@ -102,7 +173,7 @@ enum Complaint {
       StorageFailure.basedOnImage,
       """
       Volume \(volume) is based on image \(image), and an image holds its whole content; \
-      copy the volume to one without an image and promote that.
+      copy it into the library with library.capture, or call volume.flatten first.
       """,
       data: ["volume": .string(volume.rawValue), "image": .string(image.rawValue)])
   }

@@ -76,9 +76,39 @@ extension LayerStore {
     return device
   }
 
-  /// Copies what a layer holds into its parent and makes that durable. Returns how many bytes that were, at most.
-  static func fold(_ child: VHDLayer, into parent: VHDLayer) throws(BlockError) -> Int64 {
-    _ = try child.commit(into: parent)
-    return child.allocatedBytes
+  /// Copies what a layer holds into its parent and makes that durable.
+  ///
+  /// - Parameter progress: told bytes done and in all after each piece; false cancels.
+  /// - Returns: how many bytes that were, at most; nil when cancelled.
+  static func fold(
+    _ child: VHDLayer, into parent: VHDLayer,
+    progress: (_ done: Int64, _ total: Int64) -> Bool = { _, _ in true }
+  ) throws(BlockError) -> Int64? {
+    try child.commit(into: parent, progress: progress) ? child.allocatedBytes : nil
+  }
+
+  /// Gives the file of a layer the identity of the one above it, which was folded into it, and that one's place.
+  /// Durable when it returns; safe to repeat, also after it was cut off.
+  func replace(_ upper: LayerRecord, by lower: LayerRecord) throws(RPCError) {
+    // Where it has its new name on one leg already, it had its identity before.
+    if legs.inStep.allSatisfy({ exists(lower, on: $0) }) {
+      do throws(BlockError) { try giveIdentity(of: upper, to: lower) } catch {
+        throw StorageService.complaint(about: error, while: "merging layer \(upper.path)")
+      }
+    }
+    let inStep = legs.inStep
+    try onEachLeg("merging layers") { leg throws(LegFileError) in
+      try files.rename(lower.path, to: upper.path, on: leg, isWhole: inStep.contains(leg))
+    }
+  }
+
+  private func giveIdentity(of upper: LayerRecord, to lower: LayerRecord) throws(BlockError) {
+    let upperFile = try legs.open(upper)
+    defer { legs.close(upper) }
+    let identity = try VHDStructure(upperFile).identity
+    let file = try legs.open(lower)
+    defer { legs.close(lower) }
+    // What lies below does not matter for the footer, and need not be open.
+    try VHDLayer.takeIdentity(identity, in: file)
   }
 }

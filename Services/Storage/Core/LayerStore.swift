@@ -22,28 +22,29 @@ final class LayerStore: Sendable {
 
   /// The layers of a chain, open: the topmost to be written, the others to be read.
   func open(_ chain: Chain) throws(RPCError) -> VolumeStack {
-    let opened = try open(chain.layers, writable: 1)
+    let opened = try open(chain.layers, writable: 0..<1)
     guard let top = opened.first else { throw Complaint.internalError("volume \(chain.volume.name) has no layer") }
     return VolumeStack(top: top.device, opened: opened)
   }
 
   /// Copies what the topmost layer holds into the one below it. Returns how many bytes that were.
   func commit(_ chain: Chain) throws(RPCError) -> Int64 {
-    let opened = try open(chain.layers, writable: 2)
+    let opened = try open(chain.layers, writable: 0..<2)
     defer { for layer in opened { layer.close() } }
     guard opened.count > 1 else { throw Complaint.noUndoLayer(chain.volume.name) }
     do throws(BlockError) {
-      return try Self.fold(opened[0].device, into: opened[1].device)
+      return try Self.fold(opened[0].device, into: opened[1].device) ?? 0
     } catch {
       throw StorageService.complaint(about: error, while: "folding the undo layer of volume \(chain.volume.name)")
     }
   }
 
-  private func open(_ layers: [LayerRecord], writable: Int) throws(RPCError) -> [OpenLayer] {
+  /// The layers from the topmost down, open: those at the positions of `writable` to be written, the others to be read.
+  func open(_ layers: [LayerRecord], writable: Range<Int>) throws(RPCError) -> [OpenLayer] {
     var opened: [OpenLayer] = []
     for (index, layer) in layers.enumerated().reversed() {
       do throws(RPCError) {
-        opened.insert(try open(layer, over: opened.first, isReadOnly: index >= writable), at: 0)
+        opened.insert(try open(layer, over: opened.first, isReadOnly: !writable.contains(index)), at: 0)
       } catch {
         for layer in opened { layer.close() }
         throw error

@@ -74,6 +74,23 @@ public struct LegFiles: Sendable {
     try syncPath(Self.directory(of: target), on: leg)
   }
 
+  /// Gives a file the name of another one in the same directory, which is gone then. One that has it already is left as
+  /// it is.
+  ///
+  /// - Parameter isWhole: whether the leg has all files. One that is being brought into step may not have this one yet:
+  ///   then what had the name goes, so that it is not taken for it.
+  func rename(_ relative: String, to new: String, on leg: LegID, isWhole: Bool) throws(LegFileError) {
+    let (source, target) = (path(relative, on: leg), path(new, on: leg))
+    try bounded(on: leg, "rename", source) { () throws(LegFileError) in
+      guard Glibc.rename(source, target) != 0 else { return }
+      guard errno == ENOENT else { throw LegFileError(leg: leg, action: "rename", path: source, code: errno) }
+      if !isWhole, unlink(target) != 0, errno != ENOENT {
+        throw LegFileError(leg: leg, action: "remove", path: target, code: errno)
+      }
+    }
+    try syncPath(Self.directory(of: target), on: leg)
+  }
+
   /// Removes a file, and its directory when that is empty then. One that is not there is as good as removed.
   func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
     let name = path(relative, on: leg)

@@ -56,16 +56,32 @@ struct LayerRecord: Sendable, Equatable {
   }
 }
 
+/// A snapshot as the state holds it.
+struct SnapshotRecord: Sendable, Equatable {
+  var volume: VolumeName
+  var name: SnapshotName
+  /// The layer that is topmost of what the snapshot keeps.
+  var layer: String
+  var sizeBytes: Int64
+  var description: String
+  var createdMilliseconds: Int64
+}
+
 /// A volume with its layers, topmost first; those of its image are among them.
 struct Chain: Sendable, Equatable {
   var volume: VolumeRecord
   var layers: [LayerRecord]
+  /// The volume's layers that its content does not come from: other branches of the tree of its snapshots, and what jobs
+  /// are making.
+  var branches: [LayerRecord] = []
+  /// The oldest first.
+  var snapshots: [SnapshotRecord] = []
 
   /// The image that the volume is based on.
   var image: ImageName? { layers.lazy.compactMap(\.image).first }
   var hasUndoLayer: Bool { layers.first?.role == .undo }
   /// The layers that only this volume uses.
-  var ownLayers: [LayerRecord] { layers.filter { $0.image == nil } }
+  var ownLayers: [LayerRecord] { layers.filter { $0.image == nil } + branches }
 }
 
 /// A commit that began and must be finished.

@@ -7,7 +7,7 @@ import Synchronization
 final class Session: Sendable {
   let volume: VolumeName
   let generation: Int64
-  let gate = SessionGate()
+  let gate: SessionGate
   private let failed: @Sendable (BlockError) -> Void
   private let ended: @Sendable (Session) -> Void
   private let isEnded = Atomic(false)
@@ -15,11 +15,12 @@ final class Session: Sendable {
   /// `failed` is told of every request that the layers refused; `ended` is called once, when nothing of the session is
   /// in flight, on the thread that ends it.
   init(
-    volume: VolumeName, generation: Int64, failed: @escaping @Sendable (BlockError) -> Void,
+    volume: VolumeName, generation: Int64, on device: any BlockDevice, failed: @escaping @Sendable (BlockError) -> Void,
     ended: @escaping @Sendable (Session) -> Void
   ) {
     self.volume = volume
     self.generation = generation
+    gate = SessionGate(to: device)
     self.failed = failed
     self.ended = ended
   }
@@ -40,50 +41,48 @@ final class Session: Sendable {
 /// The session ends with the object: the NBD server lets go of it when the connection has ended.
 final class SessionDevice: BlockDevice {
   let session: Session
-  private let device: any BlockDevice
-  private var gate: SessionGate { session.gate }
+  /// The size that the client was told; it stays for as long as the session lasts.
+  let size: Int64
 
-  init(_ session: Session, on device: any BlockDevice) {
+  init(_ session: Session, sizeBytes: Int64) {
     self.session = session
-    self.device = device
+    size = sizeBytes
   }
 
   deinit { session.end() }
 
-  var size: Int64 { device.size }
-
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-    try gated { () throws(BlockError) in try device.read(into: buffer, at: offset) }
+    try gated { (device) throws(BlockError) in try device.read(into: buffer, at: offset) }
   }
 
   func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64, flags: WriteFlags) throws(BlockError) {
-    try gated { () throws(BlockError) in try device.write(buffer, at: offset, flags: flags) }
+    try gated { (device) throws(BlockError) in try device.write(buffer, at: offset, flags: flags) }
   }
 
   func flush() throws(BlockError) {
-    try gated { () throws(BlockError) in try device.flush() }
+    try gated { (device) throws(BlockError) in try device.flush() }
   }
 
   func trim(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
-    try gated { () throws(BlockError) in try device.trim(at: offset, count: count, flags: flags) }
+    try gated { (device) throws(BlockError) in try device.trim(at: offset, count: count, flags: flags) }
   }
 
   func writeZeroes(at offset: Int64, count: Int64, flags: WriteFlags) throws(BlockError) {
-    try gated { () throws(BlockError) in try device.writeZeroes(at: offset, count: count, flags: flags) }
+    try gated { (device) throws(BlockError) in try device.writeZeroes(at: offset, count: count, flags: flags) }
   }
 
   func extents(at offset: Int64, count: Int64) throws(BlockError) -> [Extent] {
-    try gated { () throws(BlockError) in try device.extents(at: offset, count: count) }
+    try gated { (device) throws(BlockError) in try device.extents(at: offset, count: count) }
   }
 
   func close() { session.end() }
 
   @inline(__always)
-  private func gated<T>(_ body: () throws(BlockError) -> T) throws(BlockError) -> T {
-    guard gate.enter() else { throw BlockError(.closed, "\(session.exportName) was fenced") }
-    defer { gate.leave() }
+  private func gated<T>(_ body: (any BlockDevice) throws(BlockError) -> T) throws(BlockError) -> T {
+    guard let device = session.gate.enter() else { throw BlockError(.closed, "\(session.exportName) was fenced") }
+    defer { session.gate.leave() }
     do throws(BlockError) {
-      return try body()
+      return try body(device)
     } catch {
       session.report(error)
       throw error

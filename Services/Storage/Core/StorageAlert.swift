@@ -2,7 +2,9 @@
 enum StorageAlert: String, CaseIterable {
   case volumeCreated, volumeDeleted, volumeFenced
   case undoEnabled, undoCommitted, undoDiscarded, undoCommitFailed
+  case snapshotCreated, snapshotReverted, snapshotDeleted
   case imageAdded, imageDeleted
+  case volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep
   case damagedLayer, outOfSpace

@@ -10,6 +10,16 @@ public enum StorageLimits {
   public static let transferBytes = 4 << 20
   /// Most characters of an image's description.
   public static let descriptionCharacters = 1_000
+  /// Most snapshots that a volume has.
+  public static let snapshots = 48
+  /// Jobs that ended of which the last are remembered.
+  public static let rememberedJobs: Int64 = 200
+  /// Bytes after which a job makes durable what it copied.
+  static let jobPieceBytes: Int64 = 256 << 20
+  /// What a layer may hold, in bytes, to be merged while nobody can use the volume.
+  static let quickMergeBytes: Int64 = 64 << 20
+  /// Time between two looks whether what a job waits for has come.
+  static let jobPause: Duration = .milliseconds(200)
   /// Most volumes that a host has.
   public static let volumes = 4_096
   /// How long a call waits for another operation on the same volume before it is refused.

@@ -52,6 +52,40 @@ public enum StorageSchema {
     CREATE TABLE legAlert (leg TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL) STRICT;
     CREATE TABLE counter (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT;
     INSERT INTO counter (name, value) VALUES ('generation', 1);
+    """,
     """
+    -- The names of layers that are not written any more.
+    CREATE TABLE snapshot (
+      volume TEXT NOT NULL,
+      name TEXT NOT NULL,
+      layer TEXT NOT NULL UNIQUE,
+      sizeBytes INTEGER NOT NULL,
+      description TEXT NOT NULL,
+      createdMilliseconds INTEGER NOT NULL,
+      PRIMARY KEY (volume, name)
+    ) STRICT;
+    -- Operations that last. Those that run are gone on with by the next instance.
+    CREATE TABLE job (
+      id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+      operation TEXT NOT NULL,
+      state TEXT NOT NULL,
+      volume TEXT NOT NULL,
+      -- The image that is made, or that the volume is put on.
+      image TEXT,
+      description TEXT NOT NULL DEFAULT '',
+      -- The layer from which on down is read, and the one that is written.
+      source TEXT,
+      target TEXT,
+      -- Whether a merged layer is about to take the place of the one above it.
+      isReplacing INTEGER NOT NULL DEFAULT 0,
+      -- Up to where all is durable in the target.
+      doneBytes INTEGER NOT NULL DEFAULT 0,
+      totalBytes INTEGER NOT NULL DEFAULT 0,
+      reason TEXT,
+      createdMilliseconds INTEGER NOT NULL,
+      endedMilliseconds INTEGER
+    ) STRICT;
+    CREATE INDEX jobState ON job (state);
+    """,
   ]
 }

@@ -135,9 +135,11 @@ extension StorageService {
     // A client that we sent away, because this instance ends, comes back to the next one.
     let stopping = isStopping.load(ordering: .acquiring)
     try await state.write { transaction in
+      // What a job writes stays marked until it ends.
+      let job = try Catalog.runningJob(on: name, in: transaction.database)
       try transaction.execute(
-        "UPDATE volume SET openForWriting = 0, connected = CASE WHEN ? THEN connected ELSE 0 END WHERE name = ?",
-        [stopping, name.rawValue])
+        "UPDATE volume SET openForWriting = ?, connected = CASE WHEN ? THEN connected ELSE 0 END WHERE name = ?",
+        [job != nil, stopping, name.rawValue])
     }
   }
 

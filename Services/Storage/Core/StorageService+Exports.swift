@@ -96,7 +96,7 @@ extension StorageService {
           data: ["volume": .string(name.rawValue), "userID": .integer(Int64(userID))])
       }
       let stack = try await openLayers(of: chain, writing: true, connecting: true)
-      let session = Session(volume: name, generation: export.generation) { error in
+      let session = Session(volume: name, generation: export.generation, on: stack.top) { error in
         self.tell(of: error, on: name)
       } ended: { session in
         self.ended(session)
@@ -105,7 +105,7 @@ extension StorageService {
         try await closeUnusedLayers(of: name)
         throw Complaint.staleGeneration(name, asked: export.generation, current: export.generation + 1)
       }
-      return SessionDevice(session, on: stack.top)
+      return SessionDevice(session, sizeBytes: chain.volume.sizeBytes)
     }
   }
 
@@ -165,6 +165,7 @@ extension StorageService {
   /// back to that one.
   public func drain() async {
     isStopping.store(true, ordering: .releasing)
+    jobs.stop()
     await operations.run {
       self.server.withLock { $0 }?.stop()
       for session in self.table.allSessions() {

@@ -19,7 +19,7 @@ extension StorageService {
     }
   }
 
-  private func status(of image: ImageRecord, layers: [LayerRecord], usedBy: [VolumeName]) -> ImageStatus {
+  func status(of image: ImageRecord, layers: [LayerRecord], usedBy: [VolumeName]) -> ImageStatus {
     let primary = legs.inStep.first
     let allocated = layers.reduce(Int64(0)) { sum, layer in
       sum + (primary.map { files.allocatedBytes(layer.path, on: $0) } ?? 0)
@@ -32,18 +32,15 @@ extension StorageService {
   /// Makes a volume's only layer the image's: its file gets a second name, the state follows, the first name goes.
   func promote(_ params: PromoteVolume.Params) async throws(RPCError) -> ImageStatus {
     let name = params.volume
-    let description = params.description ?? ""
-    guard description.count <= StorageLimits.descriptionCharacters else {
-      throw Complaint.invalidParameter(
-        "A description has at most \(StorageLimits.descriptionCharacters) characters; this one has \(description.count)."
-      )
-    }
+    let description = try Self.checkedDescription(params.description)
     return try await locks.with(name.rawValue, for: PromoteVolume.name) { () throws(RPCError) in
       if let answer = try await state.answer(for: PromoteVolume.self, params) { return answer }
       let chain = try await chain(of: name)
       try await requireDisconnected(chain.volume)
       if chain.hasUndoLayer { throw Complaint.promoteUndo(name) }
       if let image = chain.image { throw Complaint.promoteBased(name, on: image) }
+      if !chain.snapshots.isEmpty { throw Complaint.promoteSnapshots(name, chain.snapshots.map(\.name)) }
+      try await requireNoJob(on: name)
       guard let old = chain.layers.first, chain.layers.count == 1 else {
         throw Complaint.internalError("volume \(name) has \(chain.layers.count) layers and no undo layer")
       }
@@ -84,7 +81,7 @@ extension StorageService {
     }
   }
 
-  private static func requireNoImage(_ name: ImageName, in transaction: Transaction) throws {
+  static func requireNoImage(_ name: ImageName, in transaction: Transaction) throws {
     guard try Catalog.image(name, in: transaction.database) == nil else { throw Complaint.imageExists(name) }
   }
 

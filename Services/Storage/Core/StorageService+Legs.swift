@@ -28,6 +28,7 @@ extension StorageService {
     let settled = ContinuousClock.now + StorageLimits.settlingTime
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await self.followLegs(settled: settled) }
+      group.addTask { await self.runJobs() }
       group.addTask {
         await self.finishCommits()
         try await Task.sleep(until: settled)

@@ -20,6 +20,7 @@ extension StorageService {
     let commits = try await state.read { database in try Catalog.commits(in: database) }
     for commit in commits { try await locks.acquire(commit.volume.rawValue, for: CommitUndo.name) }
     unfinished.withLock { $0 = commits }
+    try await resumeJobs()
   }
 
   /// Makes what every leg has to have.

@@ -11,6 +11,11 @@ extension StorageService {
     router.serve(EnableUndo.self) { (params, _) throws(RPCError) in try await self.enableUndo(params) }
     router.serve(CommitUndo.self) { (params, _) throws(RPCError) in try await self.commitUndo(params) }
     router.serve(DiscardUndo.self) { (params, _) throws(RPCError) in try await self.discardUndo(params) }
+    router.serve(CreateSnapshot.self) { (params, _) throws(RPCError) in try await self.createSnapshot(params) }
+    router.serve(RevertToSnapshot.self) { (params, _) throws(RPCError) in try await self.revertToSnapshot(params) }
+    router.serve(DeleteSnapshot.self) { (params, _) throws(RPCError) in try await self.deleteSnapshot(params) }
+    router.serve(FlattenVolume.self) { (params, _) throws(RPCError) in try await self.flatten(params) }
+    router.serve(RebaseVolume.self) { (params, _) throws(RPCError) in try await self.rebase(params) }
     router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
     router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }
     router.serve(ExportVolume.self) { (params, _) throws(RPCError) in try await self.export(params) }
@@ -18,6 +23,10 @@ extension StorageService {
     router.serve(GetLegs.self) { (_, _) throws(RPCError) in try await self.legStatus() }
     router.serve(ListImages.self) { (_, _) throws(RPCError) in try await self.images() }
     router.serve(PromoteVolume.self) { (params, _) throws(RPCError) in try await self.promote(params) }
+    router.serve(CaptureVolume.self) { (params, _) throws(RPCError) in try await self.capture(params) }
+    router.serve(ListJobs.self) { (_, _) throws(RPCError) in try await self.listJobs() }
+    router.serve(ShowJob.self) { (params, _) throws(RPCError) in try await self.showJob(params.job) }
+    router.serve(CancelJob.self) { (params, _) throws(RPCError) in try await self.cancelJob(params.job) }
     router.serve(DeleteImage.self) { (params, _) throws(RPCError) in try await self.deleteImage(params) }
   }
 }

@@ -61,6 +61,7 @@ extension StorageService {
       let chain = try await chain(of: name)
       guard let undo = chain.layers.first, chain.hasUndoLayer else { throw Complaint.noUndoLayer(name) }
       try await requireDisconnected(chain.volume)
+      try await requireNoJob(on: name)
       try step("commitUndo.intent")
       let commit = CommitRecord(
         volume: name, layer: undo.id, keepEnabled: params.keepEnabled, requestKey: params.requestKey?.rawValue)
@@ -142,11 +143,7 @@ extension StorageService {
       try step("\(name).commit")
       return try await commit()
     }
-    guard planned.layers.count <= StorageLimits.chainLayers else {
-      throw RPCError(
-        CommonFailure.limitExceeded,
-        "Volume \(planned.volume.name) would have more than \(StorageLimits.chainLayers) layers; commit some first.")
-    }
+    guard planned.layers.count <= StorageLimits.chainLayers else { throw Complaint.tooManyLayers(planned.volume.name) }
     try step("\(name).plan")
     try await state.write { transaction in try transaction.addLooseFile(new.path) }
     return try await removingLooseFiles(of: [new]) { () throws(RPCError) in
@@ -158,7 +155,7 @@ extension StorageService {
   }
 
   /// Makes the plan's topmost layer the volume's; one that is new enters the state.
-  private static func putOnTop(_ planned: Chain, in transaction: inout Transaction) throws {
+  static func putOnTop(_ planned: Chain, in transaction: inout Transaction) throws {
     guard let top = planned.layers.first else { return }
     if try Catalog.layer(top.id, in: transaction.database) == nil {
       try transaction.removeLooseFile(top.path)

@@ -7,7 +7,7 @@ import StorageAPI
 extension StorageService {
   func list() async throws(RPCError) -> ListVolumes.Result {
     let chains = try await state.read { database in
-      try Catalog.volumes(in: database).map { Chain(volume: $0, layers: try Catalog.chain(from: $0.top, in: database)) }
+      try Catalog.volumes(in: database).map { try Catalog.chain(of: $0, in: database) }
     }
     return try await blocking { .init(volumes: chains.map(self.status)) }
   }

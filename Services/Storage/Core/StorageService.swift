@@ -27,6 +27,8 @@ public final class StorageService: Sendable {
   let isStopping = Atomic(false)
   /// Whether legs are being compared.
   let isComparing = Atomic(false)
+  /// Operations that last.
+  let jobs = JobControl()
   /// Commits that an earlier instance began; the locks of their volumes are held.
   let unfinished = Mutex<[CommitRecord]>([])
   /// The server whose connections a fence closes.
@@ -85,9 +87,26 @@ public final class StorageService: Sendable {
     }
     return VolumeStatus(
       volume: chain.volume.name, sizeBytes: chain.volume.sizeBytes, image: chain.image, layers: layers,
-      hasUndoLayer: chain.hasUndoLayer, generation: chain.volume.generation,
+      snapshots: snapshots(of: chain, on: primary), hasUndoLayer: chain.hasUndoLayer,
+      generation: chain.volume.generation,
       sessions: table.sessionCount(of: chain.volume.name),
       legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)
+  }
+
+  private func snapshots(of chain: Chain, on leg: LegID?) -> [SnapshotStatus] {
+    guard !chain.snapshots.isEmpty else { return [] }
+    let tree = SnapshotTree(chain)
+    let current = tree.snapshot(atOrBelow: chain.layers.first)
+    let layers = chain.layers + chain.branches
+    return chain.snapshots.map { snapshot in
+      let path = layers.first { $0.id == snapshot.layer }?.path
+      return SnapshotStatus(
+        snapshot: snapshot.name, parent: tree.parent(of: snapshot), layer: snapshot.layer,
+        sizeBytes: snapshot.sizeBytes,
+        allocatedBytes: leg.flatMap { leg in path.map { files.allocatedBytes($0, on: leg) } } ?? 0,
+        isCurrent: snapshot.name == current, description: snapshot.description,
+        createdMilliseconds: snapshot.createdMilliseconds)
+    }
   }
 
   /// The volume with its layers; throws `noSuchVolume`.

@@ -34,6 +34,18 @@ final class VolumeTable: Sendable {
     }
   }
 
+  /// The open layers of a volume, taken out for their caller to close, whoever uses them.
+  func takeStack(of volume: VolumeName) -> VolumeStack? {
+    entries.withLock { entries in
+      defer { entries[volume]?.stack = nil }
+      return entries[volume]?.stack
+    }
+  }
+
+  func sessions(of volume: VolumeName) -> [Session] {
+    entries.withLock { $0[volume].map { Array($0.sessions.values) } ?? [] }
+  }
+
   func beginUse(of volume: VolumeName) { entries.withLock { $0[volume, default: Entry()].users += 1 } }
 
   func endUse(of volume: VolumeName) { entries.withLock { $0[volume]?.users -= 1 } }

@@ -1,0 +1,118 @@
+import ControlState
+import Primitives
+import RPC
+import StorageAPI
+
+/// Operations that last: begun by a call, gone on with by the next instance, shown and ended by others.
+extension StorageService {
+  func listJobs() async throws(RPCError) -> ListJobs.Result {
+    let found = try await state.read { database in try Catalog.jobs(in: database) }
+    return .init(jobs: found.map(jobs.status))
+  }
+
+  func showJob(_ id: Int64) async throws(RPCError) -> JobStatus { jobs.status(try await job(id)) }
+
+  /// Ends a job and waits until it has ended: then what it did is undone.
+  func cancelJob(_ id: Int64) async throws(RPCError) -> JobStatus {
+    var found = try await job(id)
+    while found.state == .running, jobs.cancel(id) {
+      do { try await Task.sleep(for: .milliseconds(10)) } catch { throw Complaint.internalError("the call was ended") }
+      found = try await job(id)
+    }
+    return jobs.status(found)
+  }
+
+  private func job(_ id: Int64) async throws(RPCError) -> JobRecord {
+    guard let found = try await state.read({ database in try Catalog.job(id, in: database) }) else {
+      throw Complaint.noSuchJob(id)
+    }
+    return found
+  }
+
+  /// Refuses what a job that works on the volume's layers forbids.
+  func requireNoJob(on volume: VolumeName) async throws(RPCError) {
+    let running = try await state.read { database in try Catalog.runningJob(on: volume, in: database) }
+    if let running { throw Complaint.jobRuns(running.status, on: volume) }
+  }
+
+  // MARK: Running
+
+  /// Runs jobs until it is cancelled.
+  func runJobs() async {
+    await withDiscardingTaskGroup { group in
+      for await id in jobs.queue {
+        group.addTask { await self.run(id) }
+      }
+    }
+  }
+
+  private func run(_ id: Int64) async {
+    guard let job = try? await job(id), job.state == .running else { return endJob(id) }
+    do throws(RPCError) {
+      switch job.operation {
+      case .deleteSnapshot: try await mergeLayers(job)
+      case .flatten, .rebase, .capture: try await fill(job)
+      }
+    } catch {
+      await fail(job, error)
+    }
+    endJob(id)
+  }
+
+  private func endJob(_ id: Int64) {
+    if let volume = jobs.end(id) { locks.release(volume.rawValue) }
+  }
+
+  /// Notes that a job could not go on, and undoes what it did. Where this instance ends, the next one goes on.
+  private func fail(_ job: JobRecord, _ error: RPCError) async {
+    guard !isStopping.load(ordering: .acquiring), !Task.isCancelled, (try? step("job.fail")) != nil else { return }
+    environment.logger.error("a job failed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+    await end(job, as: .failed, reason: error.message)
+    publish(
+      .error, .jobFailed, job.status.subject,
+      "\(job.operation.rawValue) of \(job.status.subject) failed: \(error.message) Nothing was changed; call it again.",
+      ["job": .integer(job.id), "kind": .string(error.kind)])
+  }
+
+  /// Ends a job without its result, and removes what it was making.
+  func end(_ job: JobRecord, as outcome: JobState, reason: String?) async {
+    do throws(RPCError) {
+      let loose = try await freeingSpace { () throws(RPCError) in
+        try await state.write { transaction -> [String] in
+          guard var current = try Catalog.job(job.id, in: transaction.database), current.state == .running else {
+            return []
+          }
+          current.state = outcome
+          current.reason = reason
+          current.endedMilliseconds = self.environment.now()
+          try transaction.update(current)
+          guard job.operation != .deleteSnapshot, let id = current.target,
+            let target = try Catalog.layer(id, in: transaction.database)
+          else { return [] }
+          try transaction.removeLayer(target)
+          return [target.path]
+        }
+      }
+      await removeLooseFiles(loose)
+    } catch {
+      environment.logger.error("a job's end was not noted", metadata: ["job": "\(job.id)", "error": "\(error)"])
+    }
+  }
+
+  /// Has the jobs of an earlier instance go on. What holds a volume's lock holds it before anybody is served.
+  func resumeJobs() async throws(RPCError) {
+    let running = try await state.read { database in
+      try Catalog.runningJobs(in: database).map { ($0, try Catalog.volume($0.volume, in: database)?.top) }
+    }
+    for (job, top) in running {
+      if job.isReplacing { try await finishReplacing(job) }
+      // What is read must not be written.
+      if job.operation != .deleteSnapshot, job.source == top {
+        try await locks.acquire(job.volume.rawValue, for: job.operation.rawValue)
+        jobs.begin(job, holding: job.volume)
+      } else {
+        jobs.begin(job)
+      }
+    }
+  }
+}

@@ -1,0 +1,170 @@
+import ControlState
+import Primitives
+import RPC
+import StorageAPI
+
+/// Merging layers that nobody needs for themselves into those that were made on them, while the volume is used.
+///
+/// The upper layer of a pair is written no more. What it holds is copied into the lower one, which it covers meanwhile;
+/// then the lower one takes its place: its identity, its name, its row. Wherever this stops, the volume reads the same.
+extension StorageService {
+  /// Merges what can be merged, pair by pair.
+  func mergeLayers(_ first: JobRecord) async throws(RPCError) {
+    var job = first
+    var setAside = false
+    while true {
+      guard jobs.goOn(job.id, done: job.doneBytes, of: job.totalBytes) else { return await stopMerging(job) }
+      let next = try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
+        () throws(RPCError) in try await nextMerge(for: job, maySetAside: !setAside)
+      }
+      switch next {
+      case .none:
+        try await finishMerging(job)
+        return
+      case .setAside: setAside = true
+      case .merged: break
+      case .fold(let folding):
+        job = folding
+        guard try await fold(job) else { return await stopMerging(job) }
+        guard try await replace(job) else { return await stopMerging(job) }
+      }
+    }
+  }
+
+  private enum NextMerge {
+    /// There is nothing that could be merged now.
+    case none
+    /// A new layer was put on top, so that the one below is written no more.
+    case setAside
+    /// A pair was merged while nobody could use the volume.
+    case merged
+    /// A pair of which neither is written.
+    case fold(JobRecord)
+  }
+
+  /// Decides what to do next, and does it when it takes no time. The caller holds the volume's lock.
+  private func nextMerge(for job: JobRecord, maySetAside: Bool) async throws(RPCError) -> NextMerge {
+    let chain = try await chain(of: job.volume)
+    guard let pair = SnapshotTree(chain).mergeable else { return .none }
+    guard pair.upper.id == chain.volume.top else { return .fold(try await begin(pair, in: job)) }
+    let isUsed = table.sessionCount(of: job.volume) > 0 || chain.volume.connected
+    if !isUsed {
+      try await closeUnusedLayers(of: job.volume)
+      let primary = legs.inStep.first
+      let held = await operations.run { primary.map { self.files.allocatedBytes(pair.upper.path, on: $0) } ?? .max }
+      if held <= StorageLimits.quickMergeBytes {
+        let folding = try await begin(pair, in: job)
+        guard try await fold(folding) else { return .none }
+        try await replaceLocked(folding)
+        return .merged
+      }
+    }
+    // What was written since to the topmost layer of a volume in use stays there until nobody uses it.
+    guard maySetAside, chain.layers.count < StorageLimits.chainLayers else { return .none }
+    let plan = Self.withNewTop(chain)
+    try await changingTop(of: chain, to: plan, step: "merge.setAside") { () throws(RPCError) in
+      try await state.write { transaction in try Self.putOnTop(plan, in: &transaction) }
+    }
+    return .setAside
+  }
+
+  /// Notes which layers are being merged: from then on the lower one is overwritten.
+  private func begin(_ pair: SnapshotTree.Pair, in job: JobRecord) async throws(RPCError) -> JobRecord {
+    try step("merge.begin")
+    return try await state.write { transaction in
+      var folding = job
+      folding.source = pair.upper.id
+      folding.target = pair.lower.id
+      try transaction.update(folding)
+      try transaction.execute("UPDATE volume SET openForWriting = 1 WHERE name = ?", [job.volume.rawValue])
+      return folding
+    }
+  }
+
+  /// Copies what the upper layer holds into the lower one. False when it was ended.
+  private func fold(_ job: JobRecord) async throws(RPCError) -> Bool {
+    try step("merge.fold")
+    let layers = SnapshotTree(try await chain(of: job.volume)).chain(from: job.source ?? "")
+    let image = try await state.read { database in
+      try layers.last?.parent.map { try Catalog.chain(from: $0, in: database) } ?? []
+    }
+    return try await blocking(on: copies) { () throws(RPCError) in
+      try self.store.fold(layers + image) { done, total in self.jobs.goOn(job.id, done: done, of: total) }
+    }
+  }
+
+  /// Has the lower layer take the upper one's place, once no leg is being copied to. False when the job is to end.
+  private func replace(_ job: JobRecord) async throws(RPCError) -> Bool {
+    while true {
+      let resyncing = state.legs().first { $0.state == .resyncing }
+      if resyncing == nil {
+        let isDone = try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
+          () throws(RPCError) in
+          guard !state.legs().contains(where: { $0.state == .resyncing }) else { return false }
+          try await replaceLocked(job)
+          return true
+        }
+        if isDone { return true }
+      }
+      guard jobs.waits(job.id, for: "waits until leg \(resyncing?.leg.rawValue ?? "") is in step") else { return false }
+      do { try await Task.sleep(for: StorageLimits.jobPause) } catch { return false }
+    }
+  }
+
+  /// The caller holds the volume's lock.
+  private func replaceLocked(_ job: JobRecord) async throws(RPCError) {
+    try await withClientsWaiting(for: job.volume) { () throws(RPCError) in
+      try step("merge.replace")
+      try await state.write { transaction in
+        var replacing = job
+        replacing.isReplacing = true
+        try transaction.update(replacing)
+      }
+      try await finishReplacing(job)
+    }
+  }
+
+  /// Puts the merged layer into its place, however much of that was done before. Nobody may have the volume open.
+  func finishReplacing(_ job: JobRecord) async throws(RPCError) {
+    let pair = try await state.read { database -> SnapshotTree.Pair? in
+      guard let upper = try job.source.flatMap({ try Catalog.layer($0, in: database) }),
+        let lower = try job.target.flatMap({ try Catalog.layer($0, in: database) })
+      else { return nil }
+      return SnapshotTree.Pair(upper: upper, lower: lower)
+    }
+    guard let pair else { throw Complaint.internalError("job \(job.id) has no layers to merge") }
+    try step("merge.files")
+    try await blocking { () throws(RPCError) in try self.store.replace(pair.upper, by: pair.lower) }
+    try step("merge.commit")
+    try await state.write { transaction in
+      try transaction.execute("DELETE FROM layer WHERE id = ?", [pair.lower.id])
+      try transaction.execute(
+        "UPDATE layer SET role = ?, parent = ? WHERE id = ?",
+        [pair.lower.role.rawValue, pair.lower.parent, pair.upper.id])
+      var merged = job
+      (merged.isReplacing, merged.source, merged.target) = (false, nil, nil)
+      try transaction.update(merged)
+    }
+  }
+
+  private func finishMerging(_ job: JobRecord) async throws(RPCError) { try await noteEnd(of: job, as: .done) }
+
+  /// Ends a job between two pairs, when that was asked for; the volume reads the same, with more layers than it needs.
+  private func stopMerging(_ job: JobRecord) async {
+    guard jobs.isCancelled(job.id) else { return }
+    try? await noteEnd(of: job, as: .cancelled)
+  }
+
+  private func noteEnd(of job: JobRecord, as outcome: JobState) async throws(RPCError) {
+    let isUsed = table.stack(of: job.volume) != nil
+    try await state.write { transaction in
+      guard var ended = try Catalog.job(job.id, in: transaction.database) else { return }
+      ended.state = outcome
+      ended.endedMilliseconds = self.environment.now()
+      try transaction.update(ended)
+      if !isUsed {
+        try transaction.execute("UPDATE volume SET openForWriting = 0 WHERE name = ?", [job.volume.rawValue])
+      }
+    }
+  }
+}

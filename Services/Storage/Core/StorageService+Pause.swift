@@ -1,0 +1,58 @@
+import BlockLayers
+import NBD
+import Primitives
+import RPC
+import StorageAPI
+
+/// Changing the layers of a volume under its clients.
+extension StorageService {
+  /// Holds back the requests of a volume's clients, closes its layers, runs `body`, and lets them go on with the layers
+  /// that the volume has then. Clients notice nothing but the time it takes. The caller holds the volume's lock.
+  ///
+  /// Where the layers cannot be opened again, clients are disconnected: they come back and find out for themselves.
+  func withClientsWaiting<T>(
+    for volume: VolumeName, _ body: () async throws(RPCError) -> T
+  ) async throws(RPCError) -> T {
+    let sessions = table.sessions(of: volume)
+    guard !sessions.isEmpty else {
+      try await closeUnusedLayers(of: volume)
+      return try await body()
+    }
+    await operations.run { for session in sessions { session.gate.pause() } }
+    let result: Result<T, RPCError>
+    do throws(RPCError) {
+      try await closeStack(of: volume)
+      result = .success(try await body())
+    } catch {
+      result = .failure(error)
+    }
+    await reopen(volume, for: sessions)
+    return try result.get()
+  }
+
+  private func closeStack(of volume: VolumeName) async throws(RPCError) {
+    guard let stack = table.takeStack(of: volume) else { return }
+    try await blocking { () throws(RPCError) in
+      do throws(BlockError) { try stack.close() } catch {
+        throw Self.complaint(about: error, while: "closing volume \(volume)")
+      }
+    }
+  }
+
+  private func reopen(_ volume: VolumeName, for sessions: [Session]) async {
+    do throws(RPCError) {
+      let stack = try await openLayers(of: try await chain(of: volume), writing: true, connecting: true)
+      for session in sessions { session.gate.resume(on: stack.top) }
+    } catch {
+      environment.logger.error(
+        "a volume's layers could not be opened again", metadata: ["volume": "\(volume)", "error": "\(error)"])
+      await operations.run {
+        // Cut off, not answered: an error would reach the guest.
+        if let server = self.server.withLock({ $0 }) {
+          for export in Set(sessions.map(\.exportName)) { server.closeSessions(of: export) }
+        }
+        for session in sessions { session.gate.close() }
+      }
+    }
+  }
+}
