@@ -57,14 +57,20 @@ extension CompletionKind {
 
 extension Session {
   /// Runs something about a virtual machine, volume or image; when there is none of that name, says which there are.
-  func about<T>(_ name: some UserName, _ body: () async throws -> T) async throws -> T {
+  func about<T, Name: UserName>(_ name: Name, _ body: () async throws -> T) async throws -> T {
     do {
       return try await body()
     } catch let error as RPCError {
-      guard let names = await names(missing: error) else { throw error }
+      // What is missing may be another thing than this one.
+      guard let names = await names(missing: error), names.noun == Name.noun else { throw error }
       throw Complaint(
         "\(error.message)\n" + NearMatch.sentence(name.rawValue, in: names.names, noun: names.noun), .failed)
     }
+  }
+
+  /// The same for something about two things.
+  func about<T>(_ name: some UserName, and other: some UserName, _ body: () async throws -> T) async throws -> T {
+    try await about(name) { try await about(other, body) }
   }
 
   private func names(missing error: RPCError) async -> (names: [String], noun: String)? {
@@ -75,6 +81,12 @@ extension Session {
     if error.matches(StorageFailure.noSuchVolume) {
       let list = try? await call(ListVolumes.self, Nothing(), on: .storage)
       return list.map { ($0.volumes.map(\.volume.rawValue), VolumeName.noun) }
+    }
+    if error.matches(StorageFailure.noSuchSnapshot), case .string(let text) = error.data["volume"],
+      let volume = VolumeName(rawValue: text)
+    {
+      let status = try? await call(ShowVolume.self, .init(volume: volume), on: .storage)
+      return status.map { ($0.snapshots.map(\.snapshot.rawValue), SnapshotName.noun) }
     }
     if error.matches(StorageFailure.noSuchImage) {
       let list = try? await call(ListImages.self, Nothing(), on: .storage)

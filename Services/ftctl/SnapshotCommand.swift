@@ -58,7 +58,7 @@ struct SnapshotCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await options.run { session in
-        try await session.about(volume) {
+        try await session.about(volume, and: name) {
           try await session.show(RevertToSnapshot.self, .init(volume: volume, snapshot: name), on: .storage) { _ in
             "\(volume) has the content of snapshot \(name) again."
           }
@@ -77,7 +77,7 @@ struct SnapshotCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await options.run { session in
-        try await session.about(volume) {
+        try await session.about(volume, and: name) {
           let params = DeleteSnapshot.Params(volume: volume, snapshot: name)
           try await session.follow(DeleteSnapshot.self, params, wait) { _ in "Snapshot \(name) of \(volume) is deleted."
           }

@@ -104,11 +104,9 @@ struct VolumeCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await options.run { session in
-        try await session.about(name) {
-          try await session.about(image) {
-            try await session.follow(RebaseVolume.self, .init(volume: name, image: image), wait) { _ in
-              "\(name) is based on \(image)."
-            }
+        try await session.about(name, and: image) {
+          try await session.follow(RebaseVolume.self, .init(volume: name, image: image), wait) { _ in
+            "\(name) is based on \(image)."
           }
         }
       }

@@ -121,7 +121,7 @@ enum Complaint {
   static func snapshotsExist(_ volume: VolumeName, _ names: [SnapshotName]) -> RPCError {
     RPCError(
       StorageFailure.snapshotsExist,
-      "Volume \(volume) has \(names.count) snapshots, which are based on what it is based on; delete them first.",
+      "Volume \(volume) has snapshots, which are based on what it is based on; delete them first.",
       data: ["volume": .string(volume.rawValue), "snapshots": .array(names.map { .string($0.rawValue) })])
   }
 

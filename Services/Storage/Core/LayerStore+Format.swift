@@ -87,28 +87,29 @@ extension LayerStore {
     try child.commit(into: parent, progress: progress) ? child.allocatedBytes : nil
   }
 
-  /// Gives the file of a layer the identity of the one above it, which was folded into it, and that one's place.
-  /// Durable when it returns; safe to repeat, also after it was cut off.
-  func replace(_ upper: LayerRecord, by lower: LayerRecord) throws(RPCError) {
+  /// Gives the file of a layer the identity of the one above it, which was folded into it. Who has it open to read does
+  /// not notice. Durable when it returns; safe to repeat, also after it was cut off or the file has its new name.
+  func giveIdentity(of upper: LayerRecord, to lower: LayerRecord) throws(RPCError) {
     // Where it has its new name on one leg already, it had its identity before.
-    if legs.inStep.allSatisfy({ exists(lower, on: $0) }) {
-      do throws(BlockError) { try giveIdentity(of: upper, to: lower) } catch {
-        throw StorageService.complaint(about: error, while: "merging layer \(upper.path)")
-      }
+    guard legs.inStep.allSatisfy({ exists(lower, on: $0) }) else { return }
+    do throws(BlockError) {
+      let upperFile = try legs.open(upper)
+      defer { legs.close(upper) }
+      let identity = try VHDStructure(upperFile).identity
+      let file = try legs.open(lower)
+      defer { legs.close(lower) }
+      try VHDLayer.takeIdentity(identity, in: file)
+    } catch {
+      throw StorageService.complaint(about: error, while: "merging layer \(upper.path)")
     }
+  }
+
+  /// Gives the file of a layer the name of the one above it, whose identity it has. Nobody may have them open. Durable
+  /// when it returns; safe to repeat.
+  func replace(_ upper: LayerRecord, by lower: LayerRecord) throws(RPCError) {
     let inStep = legs.inStep
     try onEachLeg("merging layers") { leg throws(LegFileError) in
       try files.rename(lower.path, to: upper.path, on: leg, isWhole: inStep.contains(leg))
     }
-  }
-
-  private func giveIdentity(of upper: LayerRecord, to lower: LayerRecord) throws(BlockError) {
-    let upperFile = try legs.open(upper)
-    defer { legs.close(upper) }
-    let identity = try VHDStructure(upperFile).identity
-    let file = try legs.open(lower)
-    defer { legs.close(lower) }
-    // What lies below does not matter for the footer, and need not be open.
-    try VHDLayer.takeIdentity(identity, in: file)
   }
 }

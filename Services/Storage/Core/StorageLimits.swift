@@ -20,6 +20,8 @@ public enum StorageLimits {
   static let quickMergeBytes: Int64 = 64 << 20
   /// Time between two looks whether what a job waits for has come.
   static let jobPause: Duration = .milliseconds(200)
+  /// Pause before a job that can only go forward is tried again.
+  static let jobRetryPause: Duration = .seconds(2)
   /// Most volumes that a host has.
   public static let volumes = 4_096
   /// How long a call waits for another operation on the same volume before it is refused.

@@ -47,7 +47,12 @@ extension StorageService {
   }
 
   private func run(_ id: Int64) async {
-    guard let job = try? await job(id), job.state == .running else { return endJob(id) }
+    defer { endJob(id) }
+    await perform(id)
+  }
+
+  private func perform(_ id: Int64) async {
+    guard let job = try? await job(id), job.state == .running else { return }
     do throws(RPCError) {
       switch job.operation {
       case .deleteSnapshot: try await mergeLayers(job)
@@ -56,7 +61,6 @@ extension StorageService {
     } catch {
       await fail(job, error)
     }
-    endJob(id)
   }
 
   private func endJob(_ id: Int64) {
@@ -67,6 +71,12 @@ extension StorageService {
   private func fail(_ job: JobRecord, _ error: RPCError) async {
     guard !isStopping.load(ordering: .acquiring), !Task.isCancelled, (try? step("job.fail")) != nil else { return }
     environment.logger.error("a job failed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+    if (try? await self.job(job.id))?.isReplacing == true {
+      // It can only go forward: until it has, the volume cannot be opened.
+      guard jobs.waits(job.id, for: error.message) else { return }
+      do { try await Task.sleep(for: StorageLimits.jobRetryPause) } catch { return }
+      return await perform(job.id)
+    }
     await end(job, as: .failed, reason: error.message)
     publish(
       .error, .jobFailed, job.status.subject,

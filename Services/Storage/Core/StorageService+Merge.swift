@@ -12,6 +12,7 @@ extension StorageService {
   func mergeLayers(_ first: JobRecord) async throws(RPCError) {
     var job = first
     var setAside = false
+    if job.isReplacing { try await finishReplacingLater(job) }
     while true {
       guard jobs.goOn(job.id, done: job.doneBytes, of: job.totalBytes) else { return await stopMerging(job) }
       let next = try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
@@ -113,28 +114,36 @@ extension StorageService {
 
   /// The caller holds the volume's lock.
   private func replaceLocked(_ job: JobRecord) async throws(RPCError) {
-    try await withClientsWaiting(for: job.volume) { () throws(RPCError) in
-      try step("merge.replace")
-      try await state.write { transaction in
-        var replacing = job
-        replacing.isReplacing = true
-        try transaction.update(replacing)
-      }
-      try await finishReplacing(job)
+    try step("merge.replace")
+    let replacing = try await state.write { transaction in
+      var replacing = job
+      replacing.isReplacing = true
+      try transaction.update(replacing)
+      return replacing
+    }
+    // What takes time comes before clients have to wait.
+    let pair = try await pair(of: replacing)
+    try step("merge.identity")
+    try await blocking { () throws(RPCError) in try self.store.giveIdentity(of: pair.upper, to: pair.lower) }
+    try await withClientsWaiting(for: job.volume) { () throws(RPCError) in try await finishReplacing(replacing) }
+  }
+
+  /// Finishes what stopped between the files and the state; until that is done the volume cannot be opened.
+  private func finishReplacingLater(_ job: JobRecord) async throws(RPCError) {
+    try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
+      () throws(RPCError) in
+      try await withClientsWaiting(for: job.volume) { () throws(RPCError) in try await finishReplacing(job) }
     }
   }
 
   /// Puts the merged layer into its place, however much of that was done before. Nobody may have the volume open.
   func finishReplacing(_ job: JobRecord) async throws(RPCError) {
-    let pair = try await state.read { database -> SnapshotTree.Pair? in
-      guard let upper = try job.source.flatMap({ try Catalog.layer($0, in: database) }),
-        let lower = try job.target.flatMap({ try Catalog.layer($0, in: database) })
-      else { return nil }
-      return SnapshotTree.Pair(upper: upper, lower: lower)
-    }
-    guard let pair else { throw Complaint.internalError("job \(job.id) has no layers to merge") }
+    let pair = try await pair(of: job)
     try step("merge.files")
-    try await blocking { () throws(RPCError) in try self.store.replace(pair.upper, by: pair.lower) }
+    try await blocking { () throws(RPCError) in
+      try self.store.giveIdentity(of: pair.upper, to: pair.lower)
+      try self.store.replace(pair.upper, by: pair.lower)
+    }
     try step("merge.commit")
     try await state.write { transaction in
       try transaction.execute("DELETE FROM layer WHERE id = ?", [pair.lower.id])
@@ -145,6 +154,17 @@ extension StorageService {
       (merged.isReplacing, merged.source, merged.target) = (false, nil, nil)
       try transaction.update(merged)
     }
+  }
+
+  private func pair(of job: JobRecord) async throws(RPCError) -> SnapshotTree.Pair {
+    let pair = try await state.read { database -> SnapshotTree.Pair? in
+      guard let upper = try job.source.flatMap({ try Catalog.layer($0, in: database) }),
+        let lower = try job.target.flatMap({ try Catalog.layer($0, in: database) })
+      else { return nil }
+      return SnapshotTree.Pair(upper: upper, lower: lower)
+    }
+    guard let pair else { throw Complaint.internalError("job \(job.id) has no layers to merge") }
+    return pair
   }
 
   private func finishMerging(_ job: JobRecord) async throws(RPCError) { try await noteEnd(of: job, as: .done) }

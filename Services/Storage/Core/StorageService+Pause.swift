@@ -18,16 +18,25 @@ extension StorageService {
       try await closeUnusedLayers(of: volume)
       return try await body()
     }
+    await flush(volume)
     await operations.run { for session in sessions { session.gate.pause() } }
     let result: Result<T, RPCError>
     do throws(RPCError) {
       try await closeStack(of: volume)
       result = .success(try await body())
     } catch {
+      environment.logger.error(
+        "a volume's layers could not be changed", metadata: ["volume": "\(volume)", "error": "\(error)"])
       result = .failure(error)
     }
     await reopen(volume, for: sessions)
     return try result.get()
+  }
+
+  /// Makes durable what is there already, so that clients wait for little. Whatever fails here fails again when it counts.
+  private func flush(_ volume: VolumeName) async {
+    guard let stack = table.stack(of: volume) else { return }
+    await operations.run { try? stack.top.flush() }
   }
 
   private func closeStack(of volume: VolumeName) async throws(RPCError) {
@@ -47,9 +56,9 @@ extension StorageService {
       environment.logger.error(
         "a volume's layers could not be opened again", metadata: ["volume": "\(volume)", "error": "\(error)"])
       await operations.run {
-        // Cut off, not answered: an error would reach the guest.
+        // Cut off before anything that waits is answered: an error would reach the guest.
         if let server = self.server.withLock({ $0 }) {
-          for export in Set(sessions.map(\.exportName)) { server.closeSessions(of: export) }
+          for export in Set(sessions.map(\.exportName)) { server.cutSessions(of: export) }
         }
         for session in sessions { session.gate.close() }
       }

@@ -73,6 +73,14 @@ public final class NBDServer: @unchecked Sendable {
   /// provider waits for.
   public func closeSessions(of exportName: String) { closeSessions { $0 == exportName } }
 
+  /// Cuts every connection to an export without waiting: nothing is answered or received any more.
+  public func cutSessions(of exportName: String) {
+    let cut = monitor.locked {
+      connections.values.filter { connection in connection.exportName.withLock { $0 == exportName } }
+    }
+    for connection in cut { connection.shutDown(fencing: true) }
+  }
+
   /// Ends every connection whose export's name fulfils the condition; as `closeSessions(of:)`.
   public func closeSessions(where matches: (String) -> Bool) {
     monitor.lock()
