@@ -134,7 +134,7 @@ enum JobText {
 
   static func title(_ job: JobStatus) -> String {
     switch job.operation {
-    case DeleteSnapshot.name: "Merging layers of \(job.subject)"
+    case DeleteSnapshot.name, "volume.mergeLayers": "Merging layers of \(job.subject)"
     case FlattenVolume.name: "Flattening \(job.subject)"
     case RebaseVolume.name: "Rebasing \(job.subject)"
     case CaptureVolume.name: "Copying into image \(job.subject)"

@@ -8,6 +8,8 @@ struct JobRecord: Sendable, Equatable {
   /// What is done. The words are those in the table.
   enum Operation: String, Sendable, CaseIterable {
     case deleteSnapshot = "volume.deleteSnapshot"
+    /// Begun by the service itself, when nobody uses a volume any longer that has layers to merge.
+    case mergeLayers = "volume.mergeLayers"
     case flatten = "volume.flatten"
     case rebase = "volume.rebase"
     case capture = "library.capture"
@@ -32,6 +34,9 @@ struct JobRecord: Sendable, Equatable {
   var reason: String?
   var createdMilliseconds: Int64
   var endedMilliseconds: Int64?
+
+  /// Whether it merges layers, and so has no layer of its own that could be given up.
+  var merges: Bool { operation == .deleteSnapshot || operation == .mergeLayers }
 
   /// What callers are told of it.
   var status: JobStatus {

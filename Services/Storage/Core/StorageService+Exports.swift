@@ -129,7 +129,10 @@ extension StorageService {
     do throws(RPCError) {
       try await locks.acquire(name.rawValue, for: "closing layers", patience: nil)
     } catch { return }
-    do throws(RPCError) { try await closeUnusedLayers(of: name) } catch {
+    do throws(RPCError) {
+      try await closeUnusedLayers(of: name)
+      if table.sessionCount(of: name) == 0 { try await beginLeftMerge(of: name) }
+    } catch {
       environment.logger.error("layers were not closed", metadata: ["volume": "\(name)", "error": "\(error)"])
     }
     locks.release(name.rawValue)

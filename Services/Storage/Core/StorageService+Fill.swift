@@ -197,7 +197,7 @@ extension StorageService {
         ["image": .string(image)])
     case .flatten:
       publish(.info, .volumeFlattened, name.rawValue, "Volume \(name) holds all its content and needs no image.")
-    case .deleteSnapshot: break
+    case .deleteSnapshot, .mergeLayers: break
     }
   }
 }

@@ -55,7 +55,7 @@ extension StorageService {
     guard let job = try? await job(id), job.state == .running else { return }
     do throws(RPCError) {
       switch job.operation {
-      case .deleteSnapshot: try await mergeLayers(job)
+      case .deleteSnapshot, .mergeLayers: try await mergeLayers(job)
       case .flatten, .rebase, .capture: try await fill(job)
       }
     } catch {
@@ -96,7 +96,7 @@ extension StorageService {
           current.reason = reason
           current.endedMilliseconds = self.environment.now()
           try transaction.update(current)
-          guard job.operation != .deleteSnapshot, let id = current.target,
+          guard !job.merges, let id = current.target,
             let target = try Catalog.layer(id, in: transaction.database)
           else { return [] }
           try transaction.removeLayer(target)
@@ -117,7 +117,7 @@ extension StorageService {
     for (job, top) in running {
       if job.isReplacing { try await finishReplacing(job) }
       // What is read must not be written.
-      if job.operation != .deleteSnapshot, job.source == top {
+      if !job.merges, job.source == top {
         try await locks.acquire(job.volume.rawValue, for: job.operation.rawValue)
         jobs.begin(job, holding: job.volume)
       } else {

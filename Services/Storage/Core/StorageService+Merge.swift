@@ -32,6 +32,20 @@ extension StorageService {
     }
   }
 
+  /// Has layers merged that were left when the volume was in use. The caller holds the volume's lock.
+  func beginLeftMerge(of volume: VolumeName) async throws(RPCError) {
+    guard !isStopping.load(ordering: .acquiring) else { return }
+    let found = try await state.read { database in
+      (try Catalog.chain(of: volume, in: database), try Catalog.runningJob(on: volume, in: database))
+    }
+    guard let chain = found.0, found.1 == nil, SnapshotTree(chain).mergeable != nil else { return }
+    let now = environment.now()
+    let job = try await state.write { transaction in
+      try transaction.insert(JobRecord(id: 0, operation: .mergeLayers, volume: volume, createdMilliseconds: now))
+    }
+    jobs.begin(job)
+  }
+
   private enum NextMerge {
     /// There is nothing that could be merged now.
     case none
