@@ -35,13 +35,18 @@ final class BlockMap: @unchecked Sendable {
   private var dirtyBitmaps: [UInt32] = []
   private let dirtyCount = Atomic<Int>(0)
 
+  /// Bytes that a block takes in a file, its bitmap included.
+  static func space(blockSize: Int64) -> Int64 { bitmapLength(blockSize: blockSize) + blockSize }
+
+  private static func bitmapLength(blockSize: Int64) -> Int64 { roundUp((blockSize / 512 + 7) / 8, to: 512) }
+
   /// Nil when there is no memory for it.
   init?(count: Int, blockSize: Int64) {
     self.count = count
     self.blockSize = blockSize
     sectors = Int(blockSize / 512)
     words = (sectors + 63) / 64
-    bitmapLength = roundUp((blockSize / 512 + 7) / 8, to: 512)
+    bitmapLength = Self.bitmapLength(blockSize: blockSize)
     guard let table = calloc(max(count, 1), 4), let slots = calloc(max(count, 1), MemoryLayout<UInt>.stride) else {
       return nil
     }

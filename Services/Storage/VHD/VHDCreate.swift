@@ -38,7 +38,7 @@ extension VHDLayer {
     try createSparse(file, kind: .differencing, size: size, blockSize: blockSize, identity: identity, parent: parent)
   }
 
-  private static func requireSize(_ size: Int64, _ name: String) throws(BlockError) {
+  static func requireSize(_ size: Int64, _ name: String) throws(BlockError) {
     guard size > 0, size % 512 == 0 else {
       throw BlockError(.misuse, "\(name): a size of \(size) bytes; it must be a positive multiple of 512")
     }

@@ -153,23 +153,11 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     guard let map = BlockMap(count: Int(count), blockSize: header.blockSize) else {
       throw BlockError(.io, "\(file.name): no memory for its table")
     }
-    var metadata = [(Int64(0), Int64(512)), (header.tableOffset, header.tableOffset + 4 * Int64(header.entryCount))]
-    if let offset = structure.footer.headerOffset { metadata.append((offset, offset + Int64(VHDHeader.length))) }
-    for locator in header.locators where locator.length <= 65536 && locator.offset < structure.fileSize {
-      metadata.append((locator.offset, locator.offset + locator.sectors * 512))
-    }
+    let metadata = structure.metadata
     var blocks: [UInt32] = []
-    var block = 0
-    while block < map.count {
-      let piece = min(map.count - block, 65536)
-      let bytes = try file.vhdBytes(at: header.tableOffset + 4 * Int64(block), count: 4 * piece)
-      for index in 0..<piece {
-        let entry = bytes.big32(at: 4 * index)
-        guard entry != .max else { continue }
-        map.load(block + index, entry: entry)
-        blocks.append(entry)
-      }
-      block += piece
+    try structure.forEachEntry(header, in: file) { block, entry in
+      map.load(block, entry: entry)
+      blocks.append(entry)
     }
     let space = map.bitmapLength + map.blockSize
     blocks.sort()
@@ -177,12 +165,12 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     for entry in blocks {
       let start = Int64(entry) * 512
       guard start >= previousEnd, start + space <= structure.fileSize,
-        metadata.allSatisfy({ start + space <= $0.0 || start >= $0.1 })
+        metadata.allSatisfy({ start + space <= $0.lowerBound || start >= $0.upperBound })
       else { throw BlockError(.damaged, "\(file.name): a block at \(start) lies over something else or outside") }
       previousEnd = start + space
     }
     // A table may claim more entries than the size needs and lie at the file's end: nothing is put over them.
-    let end = metadata.map(\.1).reduce(previousEnd, max)
+    let end = metadata.map(\.upperBound).reduce(previousEnd, max)
     return (map, roundUp(min(end, max(structure.fileSize, previousEnd)), to: 512))
   }
 

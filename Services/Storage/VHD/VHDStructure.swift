@@ -20,6 +20,8 @@ public struct VHDStructure: Sendable {
   let footerBytes: [UInt8]
   let header: VHDHeader?
   let fileSize: Int64
+  /// Bytes that the footer takes at the end: 512, or 511 in files of the format's first tools.
+  let footerLength: Int
 
   /// Reads the structures of a file.
   ///
@@ -29,13 +31,21 @@ public struct VHDStructure: Sendable {
     guard fileSize >= 512 else { throw BlockError(.damaged, "\(file.name) is too short for a VHD file") }
     let lastBytes = try file.vhdBytes(at: fileSize - 512, count: 512)
     let firstBytes = try file.vhdBytes(at: 0, count: 512)
+    let shortBytes = Array(lastBytes.dropFirst()) + [0]
     if let last = VHDFooter(lastBytes), last.kind != .fixed || last.size <= fileSize - 512 {
       footer = last
       footerBytes = lastBytes
+      footerLength = VHDFooter.length
+      usedCopy = false
+    } else if let last = VHDFooter(shortBytes), last.kind != .fixed || last.size <= fileSize - 511 {
+      footer = last
+      footerBytes = shortBytes
+      footerLength = VHDFooter.length - 1
       usedCopy = false
     } else if let first = VHDFooter(firstBytes), first.kind != .fixed {
       footer = first
       footerBytes = firstBytes
+      footerLength = VHDFooter.length
       usedCopy = true
     } else {
       throw BlockError(.damaged, "\(file.name) is not a VHD file: no valid footer at its end or beginning")
@@ -94,6 +104,38 @@ public struct VHDStructure: Sendable {
   private static func slashed(_ path: String) -> String {
     let path = String(path.map { $0 == "\\" ? "/" : $0 })
     return path.hasPrefix("./") ? String(path.dropFirst(2)) : path
+  }
+}
+
+extension VHDStructure {
+  /// The parts of a dynamic or differencing file that are no blocks and not the footer at the end.
+  var metadata: [Range<Int64>] {
+    guard let header, let offset = footer.headerOffset else { return [] }
+    var ranges = [
+      0..<Int64(VHDFooter.length), offset..<offset + Int64(VHDHeader.length),
+      header.tableOffset..<header.tableOffset + 4 * Int64(header.entryCount),
+    ]
+    for locator in header.locators where locator.length <= 65536 && locator.offset < fileSize {
+      ranges.append(locator.offset..<locator.offset + locator.sectors * 512)
+    }
+    return ranges
+  }
+
+  /// Calls `body` with each block that the table has, and its entry.
+  func forEachEntry(
+    _ header: VHDHeader, in file: any ByteFile, _ body: (_ block: Int, _ entry: UInt32) -> Void
+  ) throws(BlockError) {
+    let count = Self.blockCount(size: size, blockSize: header.blockSize)
+    var block: Int64 = 0
+    while block < count {
+      let piece = Int(min(count - block, 65536))
+      let bytes = try file.vhdBytes(at: header.tableOffset + 4 * block, count: 4 * piece)
+      for index in 0..<piece {
+        let entry = bytes.big32(at: 4 * index)
+        if entry != .max { body(Int(block) + index, entry) }
+      }
+      block += Int64(piece)
+    }
   }
 }
 
