@@ -9,7 +9,8 @@ struct VolumeCommand: AsyncParsableCommand {
     commandName: "volume",
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
-      List.self, Show.self, Create.self, Delete.self, Undo.self, SnapshotCommand.self, Flatten.self, Rebase.self,
+      List.self, Show.self, Create.self, Delete.self, Undo.self, SnapshotCommand.self, Resize.self, Check.self,
+      Flatten.self, Rebase.self,
       Legs.self,
     ])
 
@@ -71,6 +72,47 @@ struct VolumeCommand: AsyncParsableCommand {
       try await options.run { session in
         try await session.show(DeleteVolume.self, .init(volume: name), on: .storage) {
           $0.deleted ? "\(name) is deleted." : "There was no volume \(name)."
+        }
+      }
+    }
+  }
+
+  struct Resize: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Makes the volume larger; also while a virtual machine uses it.",
+      discussion: """
+        A running virtual machine sees the new size when it was shut down and started again. A partition and a file \
+        system in the volume have to be enlarged from within.
+        """)
+    @Argument(completion: .volumes, transform: userName) var name: VolumeName
+    @Argument(help: "The new size, such as 20G.") var size: ByteCount
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(name) {
+          let params = ResizeVolume.Params(volume: name, sizeBytes: size.bytes)
+          try await session.show(ResizeVolume.self, params, on: .storage, VolumeText.line)
+        }
+      }
+    }
+  }
+
+  struct Check: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Looks whether the volume's files are as they should be, on each leg.",
+      discussion: "Ends with 1 when something could not be read as it was written.")
+    @Argument(completion: .volumes, transform: userName) var name: VolumeName
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        let found = try await session.about(name) {
+          try await session.call(CheckVolume.self, .init(volume: name), on: .storage)
+        }
+        session.print(found) { VolumeText.check($0, of: name, .standard) }
+        if !found.isSound {
+          throw Complaint("Volume \(name) is damaged; ftctl volume legs tells whether a leg is good.")
         }
       }
     }
@@ -184,6 +226,18 @@ enum VolumeText {
   static func line(_ volume: VolumeStatus) -> String {
     "\(volume.volume): \(Sizes.text(volume.sizeBytes)) on \(volume.legs.map(\.rawValue).joined(separator: " and "))"
       + (volume.image.map { ", based on \($0)" } ?? "") + (volume.hasUndoLayer ? ", with an undo layer" : "")
+  }
+
+  static func check(_ found: CheckVolume.Result, of name: VolumeName, _ style: Style) -> String {
+    if found.findings.isEmpty { return "\(name): \(found.layers) files were checked, all is as it should be." }
+    var table = Table(["LAYER", "LEG", "KIND", "OFFSET", "FINDING"], right: [3])
+    for finding in found.findings {
+      table.add([
+        Table.Cell(finding.layer), Table.Cell(finding.leg.rawValue), Table.Cell(finding.kind), "\(finding.offsetBytes)",
+        Table.Cell(finding.message),
+      ])
+    }
+    return table.text(style)
   }
 
   static func detail(_ volume: VolumeStatus, _ times: Times, _ style: Style) -> String {

@@ -45,11 +45,12 @@ enum Contract {
     Service(
       name: "ftvs-storage", firstCode: 3_000,
       methods: everyService + [
-        MethodDescription(CancelJob.self), MethodDescription(CaptureVolume.self), MethodDescription(CommitUndo.self),
+        MethodDescription(CancelJob.self), MethodDescription(CaptureVolume.self), MethodDescription(CheckVolume.self),
+        MethodDescription(CommitUndo.self),
         MethodDescription(CreateSnapshot.self), MethodDescription(CreateVolume.self),
         MethodDescription(DeleteImage.self), MethodDescription(DeleteSnapshot.self),
         MethodDescription(FlattenVolume.self), MethodDescription(ListJobs.self), MethodDescription(RebaseVolume.self),
-        MethodDescription(RevertToSnapshot.self), MethodDescription(ShowJob.self),
+        MethodDescription(ResizeVolume.self), MethodDescription(RevertToSnapshot.self), MethodDescription(ShowJob.self),
         MethodDescription(DeleteVolume.self), MethodDescription(DiscardUndo.self), MethodDescription(EnableUndo.self),
         MethodDescription(ExportVolume.self), MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),

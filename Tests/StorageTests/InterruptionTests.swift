@@ -282,4 +282,20 @@ final class Interruption: Sendable {
       #expect(try await storage.text(of: "disk", at: 0) == "content", "step \(number)")
     }
   }
+
+  @Test func `resizing leaves the old size or the new one`() async throws {
+    let params = ResizeVolume.Params(volume: "disk", sizeBytes: 40 << 20)
+    try await interruptEverywhere { storage in
+      try await storage.create("disk")
+      try await storage.write("old", to: "disk", at: 0)
+    } operation: { (storage: Instance) async throws in
+      _ = try await storage.call(ResizeVolume.self, params)
+    } between: { (storage: Instance, number: Int) async throws in
+      #expect([8 << 20, 40 << 20].contains(try await storage.show("disk").sizeBytes), "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+    } after: { (storage: Instance, number: Int) async throws in
+      #expect(try await storage.text(of: "disk", at: 39 << 20) == "", "step \(number)")
+      #expect(try await storage.text(of: "disk", at: 0) == "old", "step \(number)")
+    }
+  }
 }

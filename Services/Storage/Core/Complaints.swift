@@ -111,7 +111,7 @@ enum Complaint {
       data: ["volume": .string(volume.rawValue)])
   }
 
-  static func fillUndo(_ volume: VolumeName) -> RPCError {
+  static func undoFirst(_ volume: VolumeName) -> RPCError {
     RPCError(
       StorageFailure.undoLayerExists,
       "Volume \(volume) has an undo layer; commit or discard it first.",

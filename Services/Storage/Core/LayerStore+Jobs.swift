@@ -12,6 +12,7 @@ extension LayerStore {
   /// Copies what the first of these layers holds into the second one. Neither may be written by others meanwhile; who
   /// reads through the first one sees no change. False when it was ended.
   func fold(_ layers: [LayerRecord], progress: Progress) throws(RPCError) -> Bool {
+    if layers.count > 1 { try growAsNeeded(layers[1], for: layers[0]) }
     let opened = try open(layers, writable: 1..<2)
     defer { for layer in opened { layer.close() } }
     guard opened.count > 1 else { throw Complaint.internalError("a layer without a parent cannot be merged") }

@@ -4,7 +4,7 @@ enum StorageAlert: String, CaseIterable {
   case undoEnabled, undoCommitted, undoDiscarded, undoCommitFailed
   case snapshotCreated, snapshotReverted, snapshotDeleted
   case imageAdded, imageDeleted
-  case volumeFlattened, volumeRebased, jobFailed
+  case volumeResized, volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep
   case damagedLayer, outOfSpace

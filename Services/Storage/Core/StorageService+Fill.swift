@@ -51,7 +51,7 @@ extension StorageService {
   }
 
   private static func requirePlain(_ chain: Chain) throws(RPCError) {
-    if chain.hasUndoLayer { throw Complaint.fillUndo(chain.volume.name) }
+    if chain.hasUndoLayer { throw Complaint.undoFirst(chain.volume.name) }
     if !chain.snapshots.isEmpty { throw Complaint.snapshotsExist(chain.volume.name, chain.snapshots.map(\.name)) }
   }
 
