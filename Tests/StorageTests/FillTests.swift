@@ -85,6 +85,23 @@ import Testing
     await storage.stop()
   }
 
+  @Test func `deleting a volume ends the job that works on it`() async throws {
+    let host = try TestHost()
+    let hold = Hold("fill.copy")
+    let storage = try await host.start(beforeStep: hold.step)
+    try await storage.makeImage("base", text: "golden")
+    try await storage.create("clone", size: nil, image: "base")
+    let job = try await storage.call(FlattenVolume.self, .init(volume: "clone"))
+    async let deleted = storage.call(DeleteVolume.self, .init(volume: "clone"))
+    while !storage.service.jobs.isCancelled(job.job) { try await Task.sleep(for: .milliseconds(1)) }
+    hold.release()
+    #expect(try await deleted.deleted)
+    #expect(try await storage.call(ShowJob.self, .init(job: job.job)).state == .cancelled)
+    #expect(try await storage.call(DeleteImage.self, .init(image: "base")).deleted)
+    #expect(try host.files.list(on: .io0).isEmpty)
+    await storage.stop()
+  }
+
   @Test func `what cannot be filled is refused with a reason`() async throws {
     let host = try TestHost()
     let storage = try await host.start()

@@ -29,6 +29,12 @@ extension StorageService {
     return found
   }
 
+  /// Ends what works on the layers of a volume that nobody will need.
+  func endJob(on volume: VolumeName) async throws(RPCError) {
+    let running = try await state.read { database in try Catalog.runningJob(on: volume, in: database) }
+    if let running { _ = try await cancelJob(running.id) }
+  }
+
   /// Refuses what a job that works on the volume's layers forbids.
   func requireNoJob(on volume: VolumeName) async throws(RPCError) {
     let running = try await state.read { database in try Catalog.runningJob(on: volume, in: database) }

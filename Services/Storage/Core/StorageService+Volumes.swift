@@ -119,10 +119,12 @@ extension StorageService {
 
   func delete(_ params: DeleteVolume.Params) async throws(RPCError) -> DeleteVolume.Result {
     let name = params.volume
+    try await endJob(on: name)
     let removed = try await locks.with(name.rawValue, for: DeleteVolume.name) { () throws(RPCError) -> [LayerRecord]? in
       let found = try await state.read { database in try Catalog.chain(of: name, in: database) }
       guard let found else { return nil }
       try await requireDisconnected(found.volume)
+      try await requireNoJob(on: name)
       try step("delete.commit")
       try await freeingSpace { () throws(RPCError) in
         try await state.write { transaction in try transaction.removeVolume(found) }
