@@ -8,7 +8,7 @@ struct LibraryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "library",
     abstract: "The library of read-only base images.",
-    subcommands: [List.self, Add.self, Capture.self, Promote.self, Delete.self])
+    subcommands: [List.self, Show.self, Add.self, Capture.self, Promote.self, Edit.self, Delete.self])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the images.")
@@ -87,6 +87,51 @@ struct LibraryCommand: AsyncParsableCommand {
     }
   }
 
+  struct Show: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Shows one image and who uses it.")
+    @Argument(completion: .images, transform: userName) var name: ImageName
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        let images = try await session.call(ListImages.self, Nothing(), on: .storage).images
+        guard let image = images.first(where: { $0.image == name }) else {
+          throw Complaint(
+            "The library has no image \(name).\n"
+              + NearMatch.sentence(name.rawValue, in: images.map(\.image.rawValue), noun: ImageName.noun))
+        }
+        session.print(image) { LibraryText.detail($0, .current, .standard) }
+      }
+    }
+  }
+
+  struct Edit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Changes what is said of an image.")
+    @Argument(completion: .images, transform: userName) var name: ImageName
+    @Option(help: "A sentence about it.") var description: String?
+    @Option(help: "The operating system that it holds, such as \"Debian 12\".") var system: String?
+    @Option(help: "A word to find it by, in place of those it has; may be given several times.") var tag: [String] = []
+    @Flag(help: "Take all its tags away.") var noTags = false
+    @OptionGroup var options: GlobalOptions
+
+    func validate() throws {
+      guard description != nil || system != nil || !tag.isEmpty || noTags else {
+        throw ValidationError("Give --description, --system, --tag or --no-tags.")
+      }
+      guard tag.isEmpty || !noTags else { throw ValidationError("--tag and --no-tags exclude each other.") }
+    }
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(name) {
+          let params = UpdateImage.Params(
+            image: name, description: description, operatingSystem: system, tags: tag.isEmpty && !noTags ? nil : tag)
+          try await session.show(UpdateImage.self, params, on: .storage) { LibraryText.detail($0, .current, .standard) }
+        }
+      }
+    }
+  }
+
   struct Delete: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Deletes an image that no volume is based on.")
     @Argument(completion: .images, transform: userName) var name: ImageName
@@ -99,5 +144,24 @@ struct LibraryCommand: AsyncParsableCommand {
         }
       }
     }
+  }
+}
+
+/// Images as text.
+enum LibraryText {
+  static func detail(_ image: ImageStatus, _ times: Times, _ style: Style) -> String {
+    var facts = Table(["", ""])
+    facts.add(["Image", Table.Cell(image.image.rawValue)])
+    facts.add(["Description", Table.Cell(Words.orDash(image.description.isEmpty ? nil : image.description))])
+    facts.add(["System", Table.Cell(Words.orDash(image.operatingSystem.isEmpty ? nil : image.operatingSystem))])
+    facts.add(["Tags", Table.Cell(Words.orDash(image.tags.isEmpty ? nil : image.tags.joined(separator: " ")))])
+    facts.add(["Size", Table.Cell("\(Sizes.text(image.sizeBytes)) (\(image.sizeBytes) bytes)")])
+    facts.add(["Allocated", Table.Cell(Sizes.text(image.allocatedBytes))])
+    facts.add(["Added", Table.Cell(times.clock(image.createdMilliseconds))])
+    facts.add([
+      "Used by",
+      Table.Cell(Words.orDash(image.usedBy.isEmpty ? nil : image.usedBy.map(\.rawValue).joined(separator: " "))),
+    ])
+    return facts.text(style)
   }
 }

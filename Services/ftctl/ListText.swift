@@ -53,12 +53,13 @@ enum ListText {
 
   static func images(_ images: [ImageStatus], _ times: Times, _ style: Style) -> String {
     if images.isEmpty { return "No images. Add one: ftctl library add NAME FILE" }
-    var table = Table(["NAME", "SIZE", "ALLOCATED", "ADDED", "USED BY", "DESCRIPTION"], right: [1, 2])
+    var table = Table(["NAME", "SIZE", "ALLOCATED", "ADDED", "SYSTEM", "USED BY", "DESCRIPTION"], right: [1, 2])
     for image in images {
       let users = image.usedBy.prefix(4).map(\.rawValue).joined(separator: " ")
       table.add([
         Table.Cell(image.image.rawValue), Table.Cell(Sizes.text(image.sizeBytes)),
         Table.Cell(Sizes.text(image.allocatedBytes)), Table.Cell(times.clock(image.createdMilliseconds)),
+        Table.Cell(Words.orDash(image.operatingSystem.isEmpty ? nil : image.operatingSystem)),
         Table.Cell(Words.orDash(users + (image.usedBy.count > 4 ? " and \(image.usedBy.count - 4) more" : ""))),
         Table.Cell(image.description),
       ])

@@ -237,7 +237,8 @@ enum VolumeText {
         Table.Cell(finding.message),
       ])
     }
-    return table.text(style)
+    let verdict = found.isSound ? "all can be read as it was written." : "not all can be read as it was written."
+    return table.text(style) + "\n\n\(name): \(found.layers) files were checked, \(verdict)"
   }
 
   static func detail(_ volume: VolumeStatus, _ times: Times, _ style: Style) -> String {

@@ -11,13 +11,17 @@ public struct ImageStatus: WireObject, Equatable {
   public var allocatedBytes: Int64
   /// What it is, in its owner's words.
   public var description: String
+  /// The operating system that it holds, in its owner's words.
+  public var operatingSystem: String
+  /// Words to find it by.
+  public var tags: [String]
   /// When it was added, in milliseconds since 1970.
   public var createdMilliseconds: Int64
   /// Volumes that are based on it.
   public var usedBy: [VolumeName]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case image, sizeBytes, allocatedBytes, description, createdMilliseconds, usedBy
+    case image, sizeBytes, allocatedBytes, description, operatingSystem, tags, createdMilliseconds, usedBy
   }
 
   public static func field(_ key: CodingKeys) -> Field<ImageStatus> {
@@ -26,6 +30,8 @@ public struct ImageStatus: WireObject, Equatable {
     case .sizeBytes: Field(\.sizeBytes, "Its size as a virtual machine sees it.")
     case .allocatedBytes: Field(\.allocatedBytes, "Space that it takes on a leg.")
     case .description: Field(\.description, "What it is, in its owner's words.")
+    case .operatingSystem: Field(\.operatingSystem, "The operating system that it holds, in its owner's words.")
+    case .tags: Field(\.tags, "Words to find it by.")
     case .createdMilliseconds: Field(\.createdMilliseconds, "When it was added, in milliseconds since 1970.")
     case .usedBy: Field(\.usedBy, "Volumes that are based on it.")
     }
@@ -36,6 +42,8 @@ public struct ImageStatus: WireObject, Equatable {
     sizeBytes: Int64,
     allocatedBytes: Int64,
     description: String,
+    operatingSystem: String = "",
+    tags: [String] = [],
     createdMilliseconds: Int64,
     usedBy: [VolumeName]
   ) {
@@ -43,6 +51,8 @@ public struct ImageStatus: WireObject, Equatable {
     self.sizeBytes = sizeBytes
     self.allocatedBytes = allocatedBytes
     self.description = description
+    self.operatingSystem = operatingSystem
+    self.tags = tags
     self.createdMilliseconds = createdMilliseconds
     self.usedBy = usedBy
   }

@@ -51,6 +51,7 @@ enum Contract {
         MethodDescription(DeleteImage.self), MethodDescription(DeleteSnapshot.self),
         MethodDescription(FlattenVolume.self), MethodDescription(ListJobs.self), MethodDescription(RebaseVolume.self),
         MethodDescription(ResizeVolume.self), MethodDescription(RevertToSnapshot.self), MethodDescription(ShowJob.self),
+        MethodDescription(UpdateImage.self),
         MethodDescription(DeleteVolume.self), MethodDescription(DiscardUndo.self), MethodDescription(EnableUndo.self),
         MethodDescription(ExportVolume.self), MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),

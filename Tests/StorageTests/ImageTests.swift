@@ -72,4 +72,22 @@ import Testing
     #expect(missing?.kind == "noSuchImage")
     await storage.stop()
   }
+
+  @Test func `what is said of an image can be changed, each by itself`() async throws {
+    let host = try TestHost()
+    let storage = try await host.start()
+    try await storage.makeImage("base", text: "golden")
+    _ = try await storage.call(
+      UpdateImage.self, .init(image: "base", operatingSystem: "Debian 12", tags: ["web", "x64"]))
+    let status = try await storage.call(UpdateImage.self, .init(image: "base", description: "The web servers' base"))
+    #expect(status.operatingSystem == "Debian 12")
+    #expect(status.tags == ["web", "x64"])
+    #expect(try await storage.call(ListImages.self, Nothing()).images == [status])
+    for tags in [["a b"], [""], [String](repeating: "x", count: 17)] {
+      let refused = await failure { try await storage.call(UpdateImage.self, .init(image: "base", tags: tags)) }
+      #expect(refused?.kind == "invalidParams")
+    }
+    #expect(await failure { try await storage.call(UpdateImage.self, .init(image: "none")) }?.kind == "noSuchImage")
+    await storage.stop()
+  }
 }

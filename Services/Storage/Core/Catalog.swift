@@ -114,8 +114,10 @@ enum Catalog {
   private static func image(_ row: Row) throws -> ImageRecord {
     let name: String = row["name"]
     guard let image = ImageName(rawValue: name) else { throw Damaged(description: "image name \(name)") }
+    let tags: String = row["tags"]
     return ImageRecord(
       name: image, sizeBytes: row["sizeBytes"], top: row["top"], description: row["description"],
+      operatingSystem: row["operatingSystem"], tags: tags.split(separator: " ").map(String.init),
       createdMilliseconds: row["createdMilliseconds"])
   }
 

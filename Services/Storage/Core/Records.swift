@@ -26,6 +26,8 @@ struct ImageRecord: Sendable, Equatable {
   var sizeBytes: Int64
   var top: String
   var description: String
+  var operatingSystem = ""
+  var tags: [String] = []
   var createdMilliseconds: Int64
 }
 

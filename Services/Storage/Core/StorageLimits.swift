@@ -10,6 +10,11 @@ public enum StorageLimits {
   public static let transferBytes = 4 << 20
   /// Most characters of an image's description.
   public static let descriptionCharacters = 1_000
+  /// Most characters of the name of an image's operating system.
+  public static let systemCharacters = 100
+  /// Most tags of an image, and most characters of one.
+  public static let tags = 16
+  public static let tagCharacters = 32
   /// Most snapshots that a volume has.
   public static let snapshots = 48
   /// Jobs that ended of which the last are remembered.

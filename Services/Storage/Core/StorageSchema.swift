@@ -86,6 +86,9 @@ public enum StorageSchema {
       endedMilliseconds INTEGER
     ) STRICT;
     CREATE INDEX jobState ON job (state);
+    ALTER TABLE image ADD COLUMN operatingSystem TEXT NOT NULL DEFAULT '';
+    -- Separated by blanks, which no tag has.
+    ALTER TABLE image ADD COLUMN tags TEXT NOT NULL DEFAULT '';
     """,
   ]
 }

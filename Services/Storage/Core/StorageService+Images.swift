@@ -26,7 +26,8 @@ extension StorageService {
     }
     return ImageStatus(
       image: image.name, sizeBytes: image.sizeBytes, allocatedBytes: allocated, description: image.description,
-      createdMilliseconds: image.createdMilliseconds, usedBy: usedBy)
+      operatingSystem: image.operatingSystem, tags: image.tags, createdMilliseconds: image.createdMilliseconds,
+      usedBy: usedBy)
   }
 
   /// Makes a volume's only layer the image's: its file gets a second name, the state follows, the first name goes.
@@ -83,6 +84,46 @@ extension StorageService {
 
   static func requireNoImage(_ name: ImageName, in transaction: Transaction) throws {
     guard try Catalog.image(name, in: transaction.database) == nil else { throw Complaint.imageExists(name) }
+  }
+
+  func updateImage(_ params: UpdateImage.Params) async throws(RPCError) -> ImageStatus {
+    let name = params.image
+    if let description = params.description { _ = try Self.checkedDescription(description) }
+    if let system = params.operatingSystem, system.count > StorageLimits.systemCharacters {
+      throw Complaint.invalidParameter(
+        "operatingSystem has at most \(StorageLimits.systemCharacters) characters; this one has \(system.count).")
+    }
+    if let tags = params.tags { try Self.check(tags: tags) }
+    let (image, layers, users) = try await state.write { transaction in
+      guard var image = try Catalog.image(name, in: transaction.database) else { throw Complaint.noSuchImage(name) }
+      image.description = params.description ?? image.description
+      image.operatingSystem = params.operatingSystem ?? image.operatingSystem
+      image.tags = params.tags ?? image.tags
+      try transaction.execute(
+        "UPDATE image SET description = ?, operatingSystem = ?, tags = ? WHERE name = ?",
+        [image.description, image.operatingSystem, image.tags.joined(separator: " "), name.rawValue])
+      return (
+        image, try Catalog.chain(from: image.top, in: transaction.database),
+        try Catalog.users(of: name, in: transaction.database)
+      )
+    }
+    return try await blocking { self.status(of: image, layers: layers, usedBy: users) }
+  }
+
+  private static func check(tags: [String]) throws(RPCError) {
+    guard tags.count <= StorageLimits.tags else {
+      throw Complaint.invalidParameter("An image has at most \(StorageLimits.tags) tags; these are \(tags.count).")
+    }
+    for tag in tags {
+      let isAllowed = tag.utf8.allSatisfy { byte in
+        byte.isASCIIAlphanumeric || [UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-")].contains(byte)
+      }
+      guard isAllowed, (1...StorageLimits.tagCharacters).contains(tag.utf8.count) else {
+        throw Complaint.invalidParameter(
+          "\"\(tag.prefix(64))\" is no tag: it has 1 to \(StorageLimits.tagCharacters) letters, digits, '.', '_' and '-'."
+        )
+      }
+    }
   }
 
   func deleteImage(_ params: DeleteImage.Params) async throws(RPCError) -> DeleteImage.Result {
