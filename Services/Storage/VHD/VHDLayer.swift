@@ -161,7 +161,8 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     var blocks: [UInt32] = []
     var block = 0
     while block < map.count {
-      let piece = min(map.count - block, 65536)
+      // Small enough that the memory for it is used again by whoever opens a file next.
+      let piece = min(map.count - block, 8192)
       let bytes = try file.vhdBytes(at: header.tableOffset + 4 * Int64(block), count: 4 * piece)
       for index in 0..<piece {
         let entry = bytes.big32(at: 4 * index)
