@@ -116,7 +116,9 @@ let services: [Target] = [
 ]
 
 let benchmarks: [Target] = [
-  tool("ftvs-bench", "Tests/Benchmarks/Bench", ["FTVSClient", "Primitives", "RPC", "RPCSocket", arguments, log] + apis)
+  tool(
+    "ftvs-bench", "Tests/Benchmarks/Bench",
+    ["FTVSClient", "BlockLayers", "VHD", "NBD", "Primitives", "RPC", "RPCSocket", arguments, log] + apis)
 ]
 
 let testTargets: [Target] = [

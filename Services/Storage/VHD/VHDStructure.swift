@@ -128,7 +128,8 @@ extension VHDStructure {
     let count = Self.blockCount(size: size, blockSize: header.blockSize)
     var block: Int64 = 0
     while block < count {
-      let piece = Int(min(count - block, 65536))
+      // Small enough that the memory for it is used again by whoever opens a file next.
+      let piece = Int(min(count - block, 8192))
       let bytes = try file.vhdBytes(at: header.tableOffset + 4 * block, count: 4 * piece)
       for index in 0..<piece {
         let entry = bytes.big32(at: 4 * index)

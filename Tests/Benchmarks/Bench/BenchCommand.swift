@@ -46,13 +46,14 @@ struct BenchCommand: AsyncParsableCommand {
 
 /// What can be measured.
 enum Suite: String, CaseIterable, ExpressibleByArgument {
-  case rpc, failover, vm
+  case rpc, storage, failover, vm
 
   static var allNames: String { allCases.map(\.rawValue).joined(separator: ", ") }
 
   func run(_ options: BenchOptions) async throws -> [BenchmarkRow] {
     switch self {
     case .rpc: try await RPCBenchmark.run(options)
+    case .storage: try await StorageBenchmark.run(options)
     case .failover: try await FailoverBenchmark.run(options)
     case .vm: try await VMBenchmark.run(options)
     }

@@ -84,6 +84,7 @@ struct BenchmarkRow: Sendable {
 
   /// Three digits that count, whatever the size.
   static func figure(_ value: Double) -> String {
+    guard value.isFinite else { return "\(value)" }
     let digits = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2
     var scale = 1.0
     for _ in 0..<digits { scale *= 10 }

@@ -19,6 +19,7 @@ enum Main {
     switch CommandLine.arguments.dropFirst().first {
     case RPCServerCommand.configuration.commandName: await RPCServerCommand.main(rest)
     case RPCClientCommand.configuration.commandName: await RPCClientCommand.main(rest)
+    case StorageServerCommand.configuration.commandName: StorageServerCommand.main(rest)
     case InsideCommand.configuration.commandName: await InsideCommand.main(rest)
     default: await BenchCommand.main()
     }

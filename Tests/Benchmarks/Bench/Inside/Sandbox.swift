@@ -43,7 +43,7 @@ struct Sandbox {
   }
 
   /// As `deploy/install` builds them.
-  private static func build() throws -> String {
+  static func build() throws -> String {
     let build = ["swift", "build", "--package-path", Checkout.top, "-c", "release", "--static-swift-stdlib"]
     try Program.run(build + ["-q"])
     return try Program.run(build + ["--show-bin-path"], capture: true).trimmed

@@ -1,4 +1,7 @@
+import BlockLayers
+import Dispatch
 import Glibc
+import Synchronization
 
 struct BenchError: Error, CustomStringConvertible {
   var description: String
@@ -27,12 +30,40 @@ final class BenchProcess {
     guard pipe(&ends) == 0 else { throw Self.error("pipe") }
     defer { close(ends[1]) }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    let (result, identifier) = Self.start(program, arguments, output: ends[1], isSilent: isSilent)
+    guard result == 0, let output = fdopen(ends[0], "r") else {
+      close(ends[0])
+      throw BenchError("\(program): \(String(cString: strerror(result)))")
+    }
+    self.identifier = identifier
+    self.output = output
+  }
+
+  /// Starts it on a thread that lives as long as the program does: some ask the kernel to end them with the thread that started
+  /// them (nbdkit does), and those of Swift's pool come and go.
+  private static func start(
+    _ program: String, _ arguments: [String], output: Int32, isSilent: Bool
+  ) -> (result: Int32, identifier: pid_t) {
+    let outcome = StartOutcome()
+    let hasThread = IOThread.start(name: "bench-process") {
+      let (result, identifier) = spawn(program, arguments, output: output, isSilent: isSilent)
+      outcome.set((result, identifier))
+      guard result == 0 else { return }
+      var information = siginfo_t()
+      while waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+    }
+    return hasThread ? outcome.get() : (EAGAIN, 0)
+  }
+
+  private static func spawn(
+    _ program: String, _ arguments: [String], output: Int32, isSilent: Bool
+  ) -> (result: Int32, identifier: pid_t) {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+    posix_spawn_file_actions_adddup2(&actions, output, 1)
     if isSilent { posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0) }
-    // The threads of Swift's pool, of which this is one, block the signals that end a program.
+    // The threads of Swift's pool block the signals that end a program.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
@@ -44,12 +75,7 @@ final class BenchProcess {
     defer { for string in strings { free(string) } }
     var identifier: pid_t = 0
     let result = posix_spawnp(&identifier, program, &actions, &attributes, &strings, environ)
-    guard result == 0, let output = fdopen(ends[0], "r") else {
-      close(ends[0])
-      throw BenchError("\(program): \(String(cString: strerror(result)))")
-    }
-    self.identifier = identifier
-    self.output = output
+    return (result, identifier)
   }
 
   deinit {
@@ -95,12 +121,29 @@ final class BenchProcess {
   private static func error(_ what: String) -> BenchError { BenchError("\(what): \(String(cString: strerror(errno)))") }
 }
 
+/// What became of starting a program, on its way from the thread that did it.
+private final class StartOutcome: Sendable {
+  private let value = Mutex<(Int32, pid_t)>((0, 0))
+  private let isKnown = DispatchSemaphore(value: 0)
+
+  func set(_ outcome: (Int32, pid_t)) {
+    value.withLock { $0 = outcome }
+    isKnown.signal()
+  }
+
+  func get() -> (Int32, pid_t) {
+    isKnown.wait()
+    return value.withLock { $0 }
+  }
+}
+
 /// A directory of the benchmark's own, removed at its end.
 final class BenchDirectory {
   let path: String
 
-  init() throws {
-    var template = Array("/tmp/ftvs-bench-XXXXXX".utf8CString)
+  /// - Parameter parent: where it is made: what is to be on a disk belongs in `/var/tmp`.
+  init(in parent: String = "/tmp") throws {
+    var template = Array("\(parent)/ftvs-bench-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw BenchError("mkdtemp: \(String(cString: strerror(errno)))") }
     path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
   }

@@ -167,7 +167,7 @@ struct RPCBenchmark {
 }
 
 /// SplitMix64: a seed replays a run.
-private struct SeededGenerator: RandomNumberGenerator {
+struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
   init(seed: UInt64) { state = seed }
