@@ -97,6 +97,23 @@ import Testing
     #expect(duplex.unequalExtents?.isEmpty == true)
   }
 
+  @Test(arguments: [false, true])
+  func `a copy from before the last clearing is copied whole`(_ isOfTheSameRun: Bool) throws {
+    let both = try mirror(isNew: true)
+    try both.truncate(to: 16 << 20)
+    try both.write([1], at: 0)
+    if !isOfTheSameRun { both.close() }
+    let old = (PowerCutFile(try directory.content("io1")), PowerCutFile(try directory.content("io1.intent")))
+    let next = isOfTheSameRun ? both : try mirror()
+    try next.write([2], at: 4 << 20)
+    next.close()
+    let alone = try mirror([.io0])
+    try alone.write([3], at: 8 << 20)
+    try alone.attach(MirroredFile.Leg(id: .io1, file: old.0, intent: IntentFile(old.1)))
+    #expect(try bytesToCopy(to: .io1, of: alone) == 16 << 20)
+    #expect(old.0.bytes == (try directory.content("io0")))
+  }
+
   @Test func `what was distrusted is copied whole, also by the next instance`() throws {
     let both = try mirror(isNew: true)
     try both.truncate(to: 16 << 20)

@@ -17,7 +17,8 @@ struct LegFileError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`.
+/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`, each with its companion
+/// `LAYER.intent`, the write-intent record.
 ///
 /// Paths are relative to the storage directory of a leg. Every change is durable when its function returns: the file,
 /// and the directory that names it. All functions block.
@@ -61,7 +62,7 @@ public struct LegFiles: Sendable {
     try syncPath(Self.directory(of: name), on: leg)
   }
 
-  /// Gives a file a second name.
+  /// Gives a layer's file a second name, and its companion.
   func link(_ relative: String, to second: String, on leg: LegID) throws(LegFileError) {
     try makeParent(of: second, on: leg)
     let target = path(second, on: leg)
@@ -70,32 +71,42 @@ public struct LegFiles: Sendable {
       if Glibc.link(source, target) != 0, errno != EEXIST {
         throw LegFileError(leg: leg, action: "link", path: target, code: errno)
       }
+      // Without a record nothing is known of what the leg holds: that costs time, and nothing else.
+      _ = Glibc.link(Self.intent(of: source), Self.intent(of: target))
     }
     try syncPath(Self.directory(of: target), on: leg)
   }
 
-  /// Removes a file, and its directory when that is empty then. One that is not there is as good as removed.
+  /// Removes a layer's file with its companion, and its directory when that is empty then. One that is not there is as
+  /// good as removed.
   func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
     let name = path(relative, on: leg)
     let directory = Self.directory(of: name)
     let changed = try bounded(on: leg, "remove", name) { () throws(LegFileError) -> String? in
-      if unlink(name) != 0 {
-        if errno == ENOENT || errno == ENOTDIR { return nil }
-        throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+      var isChanged = false
+      // The companion first: a record beside a file that is made anew would be believed.
+      for name in [Self.intent(of: name), name] {
+        if unlink(name) == 0 {
+          isChanged = true
+        } else if errno != ENOENT, errno != ENOTDIR {
+          throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+        }
       }
+      guard isChanged else { return nil }
       return rmdir(directory) == 0 ? Self.directory(of: directory) : directory
     }
     if let changed { try syncPath(changed, on: leg) }
   }
 
-  /// Every layer file there is on a leg.
+  /// Every layer file there is on a leg; one of which only the companion is left counts.
   func list(on leg: LegID) throws(LegFileError) -> [String] {
     var found: [String] = []
     for kind in [Self.volumes, Self.images] {
       for owner in try entries(of: path(kind, on: leg), on: leg) {
-        for file in try entries(of: path("\(kind)/\(owner)", on: leg), on: leg) where file.hasSuffix(".vhd") {
-          found.append("\(kind)/\(owner)/\(file)")
-        }
+        let names = try entries(of: path("\(kind)/\(owner)", on: leg), on: leg)
+        let layers = names.filter { $0.hasSuffix(".vhd") }
+        let orphans = names.filter { $0.hasSuffix(".intent") }.map { "\($0.dropLast(7)).vhd" }
+        found += Set(layers).union(orphans).sorted().map { "\(kind)/\(owner)/\($0)" }
       }
     }
     return found

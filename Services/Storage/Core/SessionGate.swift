@@ -7,6 +7,7 @@ import Synchronization
 final class SessionGate: Sendable {
   private struct State {
     var inFlight = 0
+    var begun: UInt64 = 0
     var isClosed = false
     var waiters: [DispatchSemaphore] = []
   }
@@ -18,8 +19,14 @@ final class SessionGate: Sendable {
     state.withLock { state in
       guard !state.isClosed else { return false }
       state.inFlight += 1
+      state.begun &+= 1
       return true
     }
+  }
+
+  /// What went through it so far.
+  var activity: ResyncPace.Activity {
+    state.withLock { ResyncPace.Activity(begun: $0.begun, inFlight: $0.inFlight) }
   }
 
   func leave() {

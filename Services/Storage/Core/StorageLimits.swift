@@ -22,6 +22,8 @@ public enum StorageLimits {
   static let settlingTime: Duration = .milliseconds(500)
   /// Time between two looks whether calls on a leg that hung have ended.
   static let stuckPause: Duration = .milliseconds(100)
+  /// An extent that was not written for between one and two of these becomes cold: a crash then leaves it alone.
+  static let idleTime: Duration = .seconds(5)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.
@@ -30,6 +32,10 @@ public enum StorageLimits {
   public static let operationThreads = 4
   /// Threads for what copies much: commits.
   public static let copyThreads = 2
+  /// While guests are busy, legs are copied for a quarter of the time: the pause after each piece, in what it took.
+  static let busyPauses = 3
+  /// The rate that legs are copied at even so, in bytes a second, where the disks allow it.
+  static let slowestCopyRate: Int64 = 4 << 20
   /// Threads for resyncs and comparisons.
   public static let resyncThreads = 1
 }
