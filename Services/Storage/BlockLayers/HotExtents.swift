@@ -82,6 +82,7 @@ final class HotExtents: @unchecked Sendable {
       }
       record.hot.insert(extent)
       cooling.remove(extent)
+      wanted.remove(extent)
       states[extent].store(State.touched, ordering: .releasing)
     }
     return missing
@@ -90,6 +91,8 @@ final class HotExtents: @unchecked Sendable {
   /// The extents are hot on disk.
   func setHot(_ extents: ExtentSet) {
     record.hot.formUnion(extents)
+    // One may have become hot, and begun to cool, since it was wanted.
+    cooling.subtract(extents)
     extents.forEach { states[$0].store(State.touched, ordering: .releasing) }
   }
 
