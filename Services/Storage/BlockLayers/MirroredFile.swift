@@ -8,7 +8,7 @@ import Primitives
 /// has returned, because until then the loss is not durable and a restart could trust the leg. The last leg in step is
 /// never taken out: where it fails, the call fails.
 public final class MirroredFile: ByteFile, @unchecked Sendable {
-  // `legs`, `leaving` and `broken` are touched only with `monitor` held; the rest is immutable and Sendable.
+  // `legs`, `missing`, `leaving` and `broken` are touched only with `monitor` held; the rest is immutable and Sendable.
 
   /// A copy on one leg.
   public final class Leg: Sendable {
@@ -16,15 +16,19 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     public let file: any ByteFile
     /// The leg's write-intent record. Without one it is copied whole whenever it may differ.
     public let intent: IntentFile?
+    /// The checksums of what the leg holds. Without them a scrub cannot tell which leg is wrong.
+    public let sums: SumFile?
     /// True once the module of this leg is removed or isolated; asked before every call.
     public let isShot: @Sendable () -> Bool
 
     public init(
-      id: LegID, file: any ByteFile, intent: IntentFile? = nil, isShot: @escaping @Sendable () -> Bool = { false }
+      id: LegID, file: any ByteFile, intent: IntentFile? = nil, sums: SumFile? = nil,
+      isShot: @escaping @Sendable () -> Bool = { false }
     ) {
       self.id = id
       self.file = file
       self.intent = intent
+      self.sums = sums
       self.isShot = isShot
     }
   }
@@ -61,6 +65,8 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   let onReadError: ReadErrorHandler
   private let preferred: LegID
   var legs = Legs()
+  /// The extents that are still to be copied to the leg that is joining; nil when it is all. There is one at most.
+  var missing: ExtentSet? = ExtentSet()
   private var leaving = 0
   private var broken: BlockError?
 
@@ -91,7 +97,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     self.onLegFailure = onLegFailure
     self.onReadError = onReadError
     hot = Self.hotExtents(of: legs, isNew: isNew)
-    for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true, isEqual: true, missing: ExtentSet()) }
+    for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true, isEqual: true) }
     if isNew { try beginIntent() }
   }
 
@@ -181,10 +187,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public func close() {
     closeIntent()
     let all = monitor.locked { legs.all }
-    for leg in all {
-      leg.file.close()
-      leg.intent?.close()
-    }
+    for leg in all { leg.close() }
   }
 
   /// Changes both legs at the same time, each for no longer than the bound. The last one is waited for without one:
@@ -298,6 +301,13 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
 }
 
 extension MirroredFile.Leg {
+  /// Gives its files back.
+  public func close() {
+    file.close()
+    intent?.close()
+    sums?.close()
+  }
+
   @inline(__always)
   func gated<T>(_ body: (MirroredFile.Leg) throws(BlockError) -> T) throws(BlockError) -> T {
     if isShot() { throw BlockError(.shot, "leg \(id.rawValue) of \(file.name) is out of service") }

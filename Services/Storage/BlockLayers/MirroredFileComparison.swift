@@ -36,7 +36,8 @@ extension MirroredFile {
     return copied
   }
 
-  private func pair() throws(BlockError) -> (first: Leg, second: Leg)? {
+  /// The two legs in step, the one that is read first.
+  func pair() throws(BlockError) -> (first: Leg, second: Leg)? {
     let members = try members()
     guard let second = members.second, state(of: members.first.id) == .inStep, state(of: second.id) == .inStep
     else { return nil }

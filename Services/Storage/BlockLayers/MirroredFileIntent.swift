@@ -112,12 +112,21 @@ extension MirroredFile {
       hot.monitor.wakeAll()
     }
     try syncWritten()
+    try voidSums()
     while hot.isWriting { hot.monitor.wait() }
     // Only what is on both legs now is equal on both.
     guard areBothEqual, hot.hasClearing else { return }
     hot.clear()
     var record = hot.record
     try write(&record)
+  }
+
+  /// Makes void what was known of the content of the extents that become cold.
+  private func voidSums() throws(BlockError) {
+    let extents = hot.record.isAllHot && !hot.isAllUnequal ? nil : hot.cooling
+    hot.monitor.unlock()
+    defer { hot.monitor.lock() }
+    try together { (leg) throws(BlockError) in try leg.sums?.void(extents) }
   }
 
   /// Waits until every write that began while its extent was hot has ended, and syncs it.

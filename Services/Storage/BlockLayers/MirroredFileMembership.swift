@@ -8,8 +8,6 @@ extension MirroredFile {
     var isInStep: Bool
     /// Whether it holds what the others hold, in all that is not hot. Legs in step do.
     var isEqual: Bool
-    /// The extents that are still to be copied to it; nil when it is all.
-    var missing: ExtentSet?
   }
 
   /// What a leg is to this file now.
@@ -32,20 +30,29 @@ extension MirroredFile {
   ///
   /// - Parameter isNew: whether neither leg holds anything yet.
   public func attach(_ leg: Leg, isNew: Bool = false) throws(BlockError) {
-    let record = isNew ? nil : leg.intent?.read()
-    do {
-      let held = ranges.lockAll()
-      defer { ranges.unlock(held) }
-      let length = try size()
-      try leg.gated { (leg) throws(BlockError) in try leg.file.truncate(to: length) }
-      let missing = isNew ? ExtentSet() : difference(from: record)
-      try monitor.locked { () throws(BlockError) in
-        guard legs[leg.id] == nil else { throw BlockError(.misuse, "\(name) has leg \(leg.id.rawValue) already") }
-        legs[leg.id] = Member(leg: leg, isInStep: false, isEqual: false, missing: missing)
-      }
-      guard missing?.isEmpty == true else { return }
+    let missing = try add(leg, isNew ? nil : leg.intent?.read(), isNew: isNew)
+    if missing?.isEmpty == true { return try adopt(leg.id) }
+    do throws(BlockError) {
+      // What is copied now becomes other than what the leg's checksums are of.
+      try leg.gated { (leg) throws(BlockError) in try leg.sums?.void(missing) }
+    } catch {
+      drop(leg.id)
+      throw error
     }
-    try adopt(leg.id)
+  }
+
+  private func add(_ leg: Leg, _ record: IntentRecord?, isNew: Bool) throws(BlockError) -> ExtentSet? {
+    let held = ranges.lockAll()
+    defer { ranges.unlock(held) }
+    let length = try size()
+    try leg.gated { (leg) throws(BlockError) in try leg.file.truncate(to: length) }
+    let missing = isNew ? ExtentSet() : difference(from: record)
+    try monitor.locked { () throws(BlockError) in
+      guard legs[leg.id] == nil else { throw BlockError(.misuse, "\(name) has leg \(leg.id.rawValue) already") }
+      legs[leg.id] = Member(leg: leg, isInStep: false, isEqual: false)
+      self.missing = missing
+    }
+    return missing
   }
 
   /// The extents in which a leg with this record may differ from ours; nil when it may be any.
@@ -71,13 +78,13 @@ extension MirroredFile {
     monitor.locked {
       guard legs[leg] != nil else { return false }
       legs[leg]?.isEqual = true
-      legs[leg]?.missing = ExtentSet()
+      missing = ExtentSet()
       return true
     }
   }
 
   /// The extents that are to be copied to a joining leg; nil when it is all.
-  func missing(on leg: LegID) -> ExtentSet? { monitor.locked { legs[leg]?.missing } }
+  func missing(on leg: LegID) -> ExtentSet? { monitor.locked { legs[leg]?.isEqual == false ? missing : ExtentSet() } }
 
   /// Whether there are two legs that hold the same in all that is not hot.
   var areBothEqual: Bool { monitor.locked { legs[.io0]?.isEqual == true && legs[.io1]?.isEqual == true } }

@@ -114,6 +114,18 @@ final class DataLegs: @unchecked Sendable {
     }
   }
 
+  /// As `open`, but where a leg lacks the file it throws: for whoever does not know whether the layer is still there.
+  func openIfThere(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
+    try monitor.locked { () throws(BlockError) in
+      if openFiles[layer.id] == nil {
+        openFiles[layer.id] = OpenFile(file: try mirror(layer, mode: .readWrite, nil, mayLose: false), users: 0)
+      }
+      openFiles[layer.id]?.users += 1
+      guard let open = openFiles[layer.id] else { throw BlockError(.notFound, layer.path) }
+      return open.file
+    }
+  }
+
   /// Makes the file of a new layer on all legs, and opens it.
   func create(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
     try monitor.locked { () throws(BlockError) in
@@ -137,7 +149,7 @@ final class DataLegs: @unchecked Sendable {
   }
 
   private func mirror(
-    _ layer: LayerRecord, mode: PosixFile.Mode, _ check: Check?
+    _ layer: LayerRecord, mode: PosixFile.Mode, _ check: Check?, mayLose: Bool = true
   ) throws(BlockError) -> MirroredFile {
     let inStep = inStep
     let isNew = mode == .create
@@ -147,7 +159,8 @@ final class DataLegs: @unchecked Sendable {
       do throws(BlockError) { members.append(try member(layer, leg, mode)) } catch { failures.append((leg, error)) }
     }
     if let check { failures += Self.setAside(&members, check) }
-    guard !members.isEmpty else {
+    guard !members.isEmpty, failures.isEmpty || mayLose else {
+      for member in members { member.close() }
       throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
     }
     for (leg, error) in failures {
@@ -178,7 +191,7 @@ final class DataLegs: @unchecked Sendable {
     }
     guard failures.count < members.count else { return [] }
     for (leg, _) in failures {
-      members.first { $0.id == leg }.map { close($0) }
+      members.first { $0.id == leg }?.close()
       members.removeAll { $0.id == leg }
     }
     return failures
@@ -195,12 +208,10 @@ final class DataLegs: @unchecked Sendable {
     }
     let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
     let intent = files.openIntent(of: layer.path, on: leg, isNew: mode == .create)
-    return MirroredFile.Leg(id: leg, file: file, intent: intent) { [weak self] in self?.isShot(leg) ?? false }
-  }
-
-  private static func close(_ member: MirroredFile.Leg) {
-    member.file.close()
-    member.intent?.close()
+    let sums = files.openSums(of: layer.path, on: leg, isNew: mode == .create)
+    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) {
+      [weak self] in self?.isShot(leg) ?? false
+    }
   }
 
   // MARK: Records

@@ -143,6 +143,17 @@ final class LayerStore: Sendable {
     }
     return repaired.map { Comparison(comparedBytes: compared, repairedBytes: $0) }
   }
+
+  /// Looks for what changed on the disks in a layer's file, and repairs it. Nil when there are no two legs.
+  func scrub(_ layer: LayerRecord) throws(BlockError) -> ScrubReport? {
+    let file = try legs.openIfThere(layer)
+    defer { legs.close(layer) }
+    var run = pace.run()
+    return try file.scrub { done, _ in
+      run.paced(done)
+      return true
+    }
+  }
 }
 
 /// What a comparison of legs did.

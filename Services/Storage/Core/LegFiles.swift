@@ -17,8 +17,8 @@ struct LegFileError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`, each with its companion
-/// `LAYER.intent`, the write-intent record.
+/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`, each with its
+/// companions (`LegFiles+Intent.swift`).
 ///
 /// Paths are relative to the storage directory of a leg. Every change is durable when its function returns: the file,
 /// and the directory that names it. All functions block.
@@ -62,7 +62,7 @@ public struct LegFiles: Sendable {
     try syncPath(Self.directory(of: name), on: leg)
   }
 
-  /// Gives a layer's file a second name, and its companion.
+  /// Gives a layer's file a second name, and its companions.
   func link(_ relative: String, to second: String, on leg: LegID) throws(LegFileError) {
     try makeParent(of: second, on: leg)
     let target = path(second, on: leg)
@@ -71,21 +71,21 @@ public struct LegFiles: Sendable {
       if Glibc.link(source, target) != 0, errno != EEXIST {
         throw LegFileError(leg: leg, action: "link", path: target, code: errno)
       }
-      // Without a record nothing is known of what the leg holds: that costs time, and nothing else.
-      _ = Glibc.link(Self.intent(of: source), Self.intent(of: target))
+      // Without them nothing is known of what the leg holds: that costs time, and nothing else.
+      for (old, new) in zip(Self.companions(of: source), Self.companions(of: target)) { _ = Glibc.link(old, new) }
     }
     try syncPath(Self.directory(of: target), on: leg)
   }
 
-  /// Removes a layer's file with its companion, and its directory when that is empty then. One that is not there is as
+  /// Removes a layer's file with its companions, and its directory when that is empty then. One that is not there is as
   /// good as removed.
   func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
     let name = path(relative, on: leg)
     let directory = Self.directory(of: name)
     let changed = try bounded(on: leg, "remove", name) { () throws(LegFileError) -> String? in
       var isChanged = false
-      // The companion first: a record beside a file that is made anew would be believed.
-      for name in [Self.intent(of: name), name] {
+      // The companions first: beside a file that is made anew they would be believed.
+      for name in Self.companions(of: name) + [name] {
         if unlink(name) == 0 {
           isChanged = true
         } else if errno != ENOENT, errno != ENOTDIR {
@@ -98,14 +98,14 @@ public struct LegFiles: Sendable {
     if let changed { try syncPath(changed, on: leg) }
   }
 
-  /// Every layer file there is on a leg; one of which only the companion is left counts.
+  /// Every layer file there is on a leg; one of which only a companion is left counts.
   func list(on leg: LegID) throws(LegFileError) -> [String] {
     var found: [String] = []
     for kind in [Self.volumes, Self.images] {
       for owner in try entries(of: path(kind, on: leg), on: leg) {
         let names = try entries(of: path("\(kind)/\(owner)", on: leg), on: leg)
         let layers = names.filter { $0.hasSuffix(".vhd") }
-        let orphans = names.filter { $0.hasSuffix(".intent") }.map { "\($0.dropLast(7)).vhd" }
+        let orphans = names.compactMap(Self.layer(ofCompanion:))
         found += Set(layers).union(orphans).sorted().map { "\(kind)/\(owner)/\($0)" }
       }
     }

@@ -5,5 +5,6 @@ enum StorageAlert: String, CaseIterable {
   case imageAdded, imageDeleted
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep
+  case blocksRepaired, blocksDiffered, blocksLost
   case damagedLayer, outOfSpace
 }

@@ -36,6 +36,10 @@ public enum StorageLimits {
   static let busyPauses = 3
   /// The rate that legs are copied at even so, in bytes a second, where the disks allow it.
   static let slowestCopyRate: Int64 = 4 << 20
+  /// From the start of an instance to its first scrub.
+  static let scrubDelay: Duration = .seconds(3600)
+  /// From the end of a scrub to the next one.
+  static let scrubPause: Duration = .seconds(24 * 3600)
   /// Threads for resyncs and comparisons.
   public static let resyncThreads = 1
 }

@@ -42,6 +42,7 @@ extension StorageService {
           await self.operations.run { self.legs.coolDown() }
         }
       }
+      group.addTask { try await self.scrubNowAndThen() }
       try await group.next()
       group.cancelAll()
     }
