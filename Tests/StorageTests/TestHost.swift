@@ -139,7 +139,10 @@ final class Instance: Sendable {
   }
 
   /// Ends it as a kill does: nothing is flushed, nothing is closed.
-  func kill() async {
+  ///
+  /// - Parameter devices: what clients still use; it is never let go of, because that would close the layers.
+  func kill(_ devices: SessionDevice...) async {
+    for device in devices { _ = Unmanaged.passRetained(device) }
     running.cancel()
     _ = try? await running.value
     await state.close()

@@ -77,6 +77,14 @@ public final class RangeLock: @unchecked Sendable {
   /// Waits until nobody holds anything, and holds all.
   public func lockAll() -> Held { lock(mask: .max) }
 
+  /// Waits until everybody who holds a range now has given it back; takes turns with those who lock meanwhile.
+  func awaitHolders() {
+    for index in 0..<64 {
+      pthread_mutex_lock(mutex(index))
+      pthread_mutex_unlock(mutex(index))
+    }
+  }
+
   @inline(__always)
   private func lock(mask: UInt64) -> Held {
     var rest = mask

@@ -8,18 +8,27 @@ import Primitives
 /// has returned, because until then the loss is not durable and a restart could trust the leg. The last leg in step is
 /// never taken out: where it fails, the call fails.
 public final class MirroredFile: ByteFile, @unchecked Sendable {
-  // `legs`, `leaving` and `broken` are touched only with `monitor` held; the rest is immutable and Sendable.
+  // `legs`, `missing`, `leaving` and `broken` are touched only with `monitor` held; the rest is immutable and Sendable.
 
   /// A copy on one leg.
   public final class Leg: Sendable {
     public let id: LegID
     public let file: any ByteFile
+    /// The leg's write-intent record. Without one it is copied whole whenever it may differ.
+    public let intent: IntentFile?
+    /// The checksums of what the leg holds. Without them a scrub cannot tell which leg is wrong.
+    public let sums: SumFile?
     /// True once the module of this leg is removed or isolated; asked before every call.
     public let isShot: @Sendable () -> Bool
 
-    public init(id: LegID, file: any ByteFile, isShot: @escaping @Sendable () -> Bool = { false }) {
+    public init(
+      id: LegID, file: any ByteFile, intent: IntentFile? = nil, sums: SumFile? = nil,
+      isShot: @escaping @Sendable () -> Bool = { false }
+    ) {
       self.id = id
       self.file = file
+      self.intent = intent
+      self.sums = sums
       self.isShot = isShot
     }
   }
@@ -34,13 +43,8 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   /// Told of a read that failed on a leg and was answered by the other: offset and count.
   public typealias ReadErrorHandler = @Sendable (LegID, BlockError, Int64, Int) -> Void
 
-  struct Member {
-    let leg: Leg
-    var isInStep: Bool
-  }
-
   /// The members; a dictionary would hash at every call.
-  private struct Legs {
+  struct Legs {
     private var io0: Member?
     private var io1: Member?
 
@@ -55,11 +59,14 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public let name: String
   let monitor = Monitor()
   let ranges = RangeLock()
+  let hot: HotExtents
   private let calls: LegCalls
   let onLegFailure: LegFailureHandler
   let onReadError: ReadErrorHandler
   private let preferred: LegID
-  private var legs = Legs()
+  var legs = Legs()
+  /// The extents that are still to be copied to the leg that is joining; nil when it is all. There is one at most.
+  var missing: ExtentSet? = ExtentSet()
   private var leaving = 0
   private var broken: BlockError?
 
@@ -73,12 +80,13 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
 
   /// - Parameters:
   ///   - name: for people.
-  ///   - legs: one or two legs that hold the same bytes.
+  ///   - legs: one or two legs that hold the same bytes, but for what their records say.
+  ///   - isNew: whether the file is empty and its records are to be begun.
   ///   - preferred: the leg that is read as long as it is in step.
   ///   - calls: bounds how long a leg may take for what waits for its disk.
-  /// - Throws: `misuse` without a leg.
+  /// - Throws: `misuse` without a leg, and what the first record fails with.
   public init(
-    name: String, legs: [Leg], preferred: LegID = .io0, calls: LegCalls = LegCalls(),
+    name: String, legs: [Leg], isNew: Bool = false, preferred: LegID = .io0, calls: LegCalls = LegCalls(),
     onReadError: @escaping ReadErrorHandler = { _, _, _, _ in },
     onLegFailure: @escaping LegFailureHandler
   ) throws(BlockError) {
@@ -88,12 +96,9 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     self.calls = calls
     self.onLegFailure = onLegFailure
     self.onReadError = onReadError
-    for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true) }
-  }
-
-  /// What a leg is to this file now.
-  public func state(of leg: LegID) -> LegState {
-    monitor.locked { legs[leg].map { $0.isInStep ? .inStep : .joining } ?? .absent }
+    hot = Self.hotExtents(of: legs, isNew: isNew)
+    for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true, isEqual: true) }
+    if isNew { try beginIntent() }
   }
 
   // MARK: Reading
@@ -148,25 +153,28 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   // MARK: Writing
 
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
-    let held = ranges.lock(at: offset, count: Int64(buffer.count))
+    let held = try lockHot(at: offset, count: buffer.count)
     defer { ranges.unlock(held) }
     try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
   }
 
   public func truncate(to size: Int64) throws(BlockError) {
-    let held = ranges.lockAll()
+    let old = try self.size()
+    // What is cut off may come back on one leg when the file grows again. What is new reads as zeros on both.
+    let held = size < old ? try lockAllHot(at: size, count: Int(old - size)) : ranges.lockAll()
     defer { ranges.unlock(held) }
     try together { (leg) throws(BlockError) in try leg.file.truncate(to: size) }
   }
 
   public func allocate(at offset: Int64, count: Int64) throws(BlockError) {
+    // No byte changes, so nothing becomes hot.
     let held = ranges.lock(at: offset, count: count)
     defer { ranges.unlock(held) }
     try together { (leg) throws(BlockError) in try leg.file.allocate(at: offset, count: count) }
   }
 
   public func punch(at offset: Int64, count: Int64) throws(BlockError) {
-    let held = ranges.lock(at: offset, count: count)
+    let held = try lockHot(at: offset, count: Int(count))
     defer { ranges.unlock(held) }
     try together { (leg) throws(BlockError) in try leg.file.punch(at: offset, count: count) }
   }
@@ -177,13 +185,14 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   }
 
   public func close() {
+    closeIntent()
     let all = monitor.locked { legs.all }
-    for leg in all { leg.file.close() }
+    for leg in all { leg.close() }
   }
 
   /// Changes both legs at the same time, each for no longer than the bound. The last one is waited for without one:
   /// there is nothing to go on with.
-  private func together(_ body: @escaping @Sendable (Leg) throws(BlockError) -> Void) throws(BlockError) {
+  func together(_ body: @escaping @Sendable (Leg) throws(BlockError) -> Void) throws(BlockError) {
     let members = try members()
     let first = members.first
     guard let second = members.second else {
@@ -289,43 +298,16 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     monitor.unlock()
     if let failure { throw failure }
   }
-
-  // MARK: Membership
-
-  /// Takes a leg out without asking anybody: its loss is durable already. False when it is the last one in step.
-  @discardableResult
-  public func drop(_ leg: LegID) -> Bool {
-    monitor.locked {
-      guard legs[leg.other]?.isInStep == true else { return false }
-      legs[leg] = nil
-      return true
-    }
-  }
-
-  /// Adds a leg that does not hold the content yet: it gets the file's length and every write from now on. Its old
-  /// content is worthless until it was copied.
-  public func attach(_ leg: Leg) throws(BlockError) {
-    let held = ranges.lockAll()
-    defer { ranges.unlock(held) }
-    let length = try size()
-    try leg.gated { (leg) throws(BlockError) in try leg.file.truncate(to: length) }
-    try monitor.locked { () throws(BlockError) in
-      guard legs[leg.id] == nil else { throw BlockError(.misuse, "\(name) has leg \(leg.id.rawValue) already") }
-      legs[leg.id] = Member(leg: leg, isInStep: false)
-    }
-  }
-
-  /// Counts a leg that was attached, copied and flushed as in step. False when it was lost meanwhile.
-  public func setInStep(_ leg: LegID) -> Bool {
-    monitor.locked {
-      guard legs[leg] != nil else { return false }
-      legs[leg]?.isInStep = true
-      return true
-    }
-  }
 }
 
 extension MirroredFile.Leg {
+  /// Gives its files back.
+  public func close() {
+    file.close()
+    intent?.close()
+    sums?.close()
+  }
+
   @inline(__always)
   func gated<T>(_ body: (MirroredFile.Leg) throws(BlockError) -> T) throws(BlockError) -> T {
     if isShot() { throw BlockError(.shot, "leg \(id.rawValue) of \(file.name) is out of service") }

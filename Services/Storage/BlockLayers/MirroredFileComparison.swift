@@ -2,11 +2,13 @@ import Glibc
 import Primitives
 
 extension MirroredFile {
-  /// Compares the two legs in step and copies to the second what differs from the first, while others read and write.
+  /// Compares the two legs in step where they may differ, and copies to the second what differs from the first, while
+  /// others read and write.
   ///
   /// For after a crash: what was being written then may have reached one leg and not the other.
   ///
-  /// - Parameter progress: told bytes done and bytes in all after each piece; false ends the comparison.
+  /// - Parameter progress: told bytes compared and bytes to compare before the first piece and after each; false ends the
+  ///   comparison.
   /// - Returns: bytes that were copied, or nil when it was ended, or when there are no two legs in step.
   /// - Throws: the error of a leg; where the second failed it is out then, and was reported like any loss.
   public func equalize(
@@ -19,21 +21,23 @@ extension MirroredFile {
       two.deallocate()
     }
     guard try equalizeLength() else { return nil }
+    let extents = unequalExtents
     var copied: Int64 = 0
-    var at: Int64 = 0
-    while true {
-      let total = try size()
-      guard at < total else { break }
-      guard let count = try equalizePiece(at: at, one, two) else { return nil }
+    let isDone = try forEachPiece(of: extents, progress) { (at, _) throws(BlockError) in
+      guard let count = try equalizePiece(at: at, one, two) else { return false }
       copied += count
-      at += Self.copyPiece
-      guard progress(min(at, total), total) else { return nil }
+      return true
     }
+    guard isDone else { return nil }
     try flush()
+    guard try pair() != nil else { return nil }
+    setCompared(extents)
+    try coolDown()
     return copied
   }
 
-  private func pair() throws(BlockError) -> (first: Leg, second: Leg)? {
+  /// The two legs in step, the one that is read first.
+  func pair() throws(BlockError) -> (first: Leg, second: Leg)? {
     let members = try members()
     guard let second = members.second, state(of: members.first.id) == .inStep, state(of: second.id) == .inStep
     else { return nil }

@@ -23,26 +23,48 @@ extension MirroredFile {
     }
   }
 
-  /// Copies everything to a leg that is joining, and syncs it. The caller makes the leg's return durable and then calls
-  /// `setInStep`.
+  /// Copies to a leg that is joining what it misses, and syncs it: from then on it holds what the others hold. The caller
+  /// makes the leg's return durable and then calls `setInStep`.
   ///
-  /// - Parameter progress: told bytes done and bytes in all after each piece; false cancels, the leg stays joining.
+  /// - Parameter progress: told bytes done and bytes in all after each piece, and before the first; false cancels, the
+  ///   leg stays joining.
   /// - Returns: false when cancelled.
   public func resync(
     _ leg: LegID, progress: (_ done: Int64, _ total: Int64) -> Bool = { _, _ in true }
   ) throws(BlockError) -> Bool {
-    var at: Int64 = 0
-    // The length is asked again after each piece: the file may have grown, and what it grew by went to both legs.
-    while true {
-      let total = try size()
-      guard at < total else { break }
-      let piece = min(Self.copyPiece, total - at)
-      try copy(to: leg, at: at, count: piece)
-      at += piece
-      guard progress(at, total) else { return false }
+    let missing = missing(on: leg)
+    let isDone = try forEachPiece(of: missing, progress) { (at, count) throws(BlockError) in
+      try copy(to: leg, at: at, count: count)
+      return true
     }
+    guard isDone else { return false }
     try flush()
     guard state(of: leg) != .absent else { throw lost(leg) }
+    try adopt(leg)
+    guard state(of: leg) != .absent else { throw lost(leg) }
+    try coolDown()
+    return true
+  }
+
+  /// Does something with each piece of the extents, or of all; false when `body` or `progress` says so.
+  func forEachPiece(
+    of extents: ExtentSet?, _ progress: (_ done: Int64, _ total: Int64) -> Bool,
+    _ body: (_ offset: Int64, _ count: Int64) throws(BlockError) -> Bool
+  ) throws(BlockError) -> Bool {
+    var done: Int64 = 0
+    // What the file grows by meanwhile goes to both legs.
+    let length = try size()
+    let ranges = extents?.all.map { IntentRecord.bytes(of: $0, in: length) } ?? [0..<length]
+    let total = ranges.reduce(Int64(0)) { $0 + Int64($1.count) }
+    guard progress(0, total) else { return false }
+    for range in ranges {
+      for at in stride(from: range.lowerBound, to: range.upperBound, by: Int(Self.copyPiece)) {
+        let count = min(Self.copyPiece, range.upperBound - at)
+        guard try body(at, count) else { return false }
+        done += count
+        guard progress(done, total) else { return false }
+      }
+    }
     return true
   }
 

@@ -114,6 +114,18 @@ final class DataLegs: @unchecked Sendable {
     }
   }
 
+  /// As `open`, but where a leg lacks the file it throws: for whoever does not know whether the layer is still there.
+  func openIfThere(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
+    try monitor.locked { () throws(BlockError) in
+      if openFiles[layer.id] == nil {
+        openFiles[layer.id] = OpenFile(file: try mirror(layer, mode: .readWrite, nil, mayLose: false), users: 0)
+      }
+      openFiles[layer.id]?.users += 1
+      guard let open = openFiles[layer.id] else { throw BlockError(.notFound, layer.path) }
+      return open.file
+    }
+  }
+
   /// Makes the file of a new layer on all legs, and opens it.
   func create(_ layer: LayerRecord) throws(BlockError) -> MirroredFile {
     try monitor.locked { () throws(BlockError) in
@@ -137,30 +149,34 @@ final class DataLegs: @unchecked Sendable {
   }
 
   private func mirror(
-    _ layer: LayerRecord, mode: PosixFile.Mode, _ check: Check?
+    _ layer: LayerRecord, mode: PosixFile.Mode, _ check: Check?, mayLose: Bool = true
   ) throws(BlockError) -> MirroredFile {
     let inStep = inStep
+    let isNew = mode == .create
     var members: [MirroredFile.Leg] = []
     var failures: [(LegID, BlockError)] = []
     for leg in inStep {
       do throws(BlockError) { members.append(try member(layer, leg, mode)) } catch { failures.append((leg, error)) }
     }
     if let check { failures += Self.setAside(&members, check) }
-    guard !members.isEmpty else {
+    guard !members.isEmpty, failures.isEmpty || mayLose else {
+      for member in members { member.close() }
       throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
     }
     for (leg, error) in failures {
       do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
     }
-    let file = try MirroredFile(name: layer.path, legs: members, calls: calls) {
+    let file = try MirroredFile(name: layer.path, legs: members, isNew: isNew, calls: calls) {
       [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
       do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
         throw BlockError(.io, error.message)
       }
     }
+    // What is wrong with a leg's copy does not lie in the extents that it misses.
+    if failures.contains(where: { $0.1.kind != .shot }) { try file.distrustLostLeg() }
     if let receiving, !inStep.contains(receiving.leg) {
-      do throws(BlockError) { try join(receiving, layer, file) } catch { giveUp(receiving, after: error) }
+      do throws(BlockError) { try join(receiving, layer, file, isNew: isNew) } catch { giveUp(receiving, after: error) }
     }
     return file
   }
@@ -175,7 +191,7 @@ final class DataLegs: @unchecked Sendable {
     }
     guard failures.count < members.count else { return [] }
     for (leg, _) in failures {
-      members.first { $0.id == leg }?.file.close()
+      members.first { $0.id == leg }?.close()
       members.removeAll { $0.id == leg }
     }
     return failures
@@ -191,7 +207,23 @@ final class DataLegs: @unchecked Sendable {
       }
     }
     let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
-    return MirroredFile.Leg(id: leg, file: file) { [weak self] in self?.isShot(leg) ?? false }
+    let intent = files.openIntent(of: layer.path, on: leg, isNew: mode == .create)
+    let sums = files.openSums(of: layer.path, on: leg, isNew: mode == .create)
+    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) {
+      [weak self] in self?.isShot(leg) ?? false
+    }
+  }
+
+  // MARK: Records
+
+  /// Has extents become cold in which nobody writes any longer; to be called now and then.
+  func coolDown() {
+    let files = monitor.locked { openFiles.values.map(\.file) }
+    for file in files {
+      do throws(BlockError) { try file.coolDown() } catch {
+        environment.logger.warning("a write-intent record was not written", metadata: ["error": "\(error)"])
+      }
+    }
   }
 
   // MARK: Receiving
@@ -222,7 +254,9 @@ final class DataLegs: @unchecked Sendable {
     return file
   }
 
-  private func join(_ receiving: Receiving, _ layer: LayerRecord, _ file: MirroredFile) throws(BlockError) {
+  private func join(
+    _ receiving: Receiving, _ layer: LayerRecord, _ file: MirroredFile, isNew: Bool = false
+  ) throws(BlockError) {
     let target: MirroredFile.Leg
     do throws(BlockError) {
       target = try member(layer, receiving.leg, .create)
@@ -230,8 +264,10 @@ final class DataLegs: @unchecked Sendable {
       guard error.errno == EEXIST else { throw error }
       target = try member(layer, receiving.leg, .readWrite)
     }
-    try file.attach(target)
-    if receiving.isComplete { _ = file.setInStep(receiving.leg) }
+    try file.attach(target, isNew: isNew)
+    if receiving.isComplete, !file.setInStep(receiving.leg) {
+      throw BlockError(.io, "\(layer.path) differs on leg \(receiving.leg)")
+    }
   }
 
   /// A failure of the receiving leg fails the resync, never what clients do.

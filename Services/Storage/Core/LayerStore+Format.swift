@@ -102,6 +102,8 @@ extension LayerStore {
     } catch {
       throw StorageService.complaint(about: error, while: "merging layer \(upper.path)")
     }
+    // They describe what will no longer be there.
+    try onEachLeg("merging layers") { leg throws(LegFileError) in try files.removeCompanions(of: upper.path, on: leg) }
   }
 
   /// Gives the file of a layer the name of the one above it, whose identity it has. Nobody may have them open. Durable

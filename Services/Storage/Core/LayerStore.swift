@@ -10,11 +10,13 @@ import VHD
 final class LayerStore: Sendable {
   let files: LegFiles
   let legs: DataLegs
+  let pace: ResyncPace
   let logger: Logger
 
-  init(files: LegFiles, legs: DataLegs, logger: Logger) {
+  init(files: LegFiles, legs: DataLegs, pace: ResyncPace, logger: Logger) {
     self.files = files
     self.legs = legs
+    self.pace = pace
     self.logger = logger
   }
 
@@ -105,26 +107,63 @@ final class LayerStore: Sendable {
   /// Whether a leg has the file of a layer.
   func exists(_ layer: LayerRecord, on leg: LegID) -> Bool { access(files.path(layer.path, on: leg), F_OK) == 0 }
 
-  /// Copies a layer's file to the leg that receives, while it is read and written. Returns its length.
-  func copy(_ layer: LayerRecord, to leg: LegID, progress: (Int64) -> Void) throws(BlockError) -> Int64 {
+  /// Copies what the leg that receives misses of a layer's file, while that is read and written. Returns how many bytes
+  /// that were.
+  ///
+  /// - Parameter progress: told bytes done and bytes in all.
+  func copy(
+    _ layer: LayerRecord, to leg: LegID, progress: (_ done: Int64, _ total: Int64) -> Void
+  ) throws(BlockError) -> Int64 {
     let file = try legs.openReceiving(layer, leg)
     defer { legs.close(layer) }
-    var length: Int64 = 0
+    var copied: Int64 = 0
+    var run = pace.run()
     _ = try file.resync(leg) { done, total in
-      length = total
-      progress(done)
+      copied = done
+      progress(done, total)
+      run.paced(done)
       return true
     }
     do throws(LegFileError) { try files.sync(layer.path, on: leg) } catch {
       throw BlockError.system(error.code, error.description)
     }
-    return length
+    return copied
   }
 
-  /// Makes a layer's file on the second leg equal to the first's. Returns how many bytes differed.
-  func equalize(_ layer: LayerRecord) throws(BlockError) -> Int64? {
+  /// Makes a layer's file on the second leg equal to the first's where they may differ. Returns how many bytes were
+  /// compared and how many copied; nil when there are no two legs.
+  func equalize(_ layer: LayerRecord) throws(BlockError) -> Comparison? {
     let file = try legs.open(layer)
     defer { legs.close(layer) }
-    return try file.equalize()
+    var compared: Int64 = 0
+    var run = pace.run()
+    let repaired = try file.equalize { done, _ in
+      compared = done
+      run.paced(done)
+      return true
+    }
+    return repaired.map { Comparison(comparedBytes: compared, repairedBytes: $0) }
+  }
+
+  /// Looks for what changed on the disks in a layer's file, and repairs it. Nil when there are no two legs.
+  func scrub(_ layer: LayerRecord) throws(BlockError) -> ScrubReport? {
+    let file = try legs.openIfThere(layer)
+    defer { legs.close(layer) }
+    var run = pace.run()
+    return try file.scrub { done, _ in
+      run.paced(done)
+      return true
+    }
+  }
+}
+
+/// What a comparison of legs did.
+struct Comparison: Sendable, Equatable {
+  var comparedBytes: Int64 = 0
+  var repairedBytes: Int64 = 0
+
+  static func += (sum: inout Comparison, other: Comparison) {
+    sum.comparedBytes += other.comparedBytes
+    sum.repairedBytes += other.repairedBytes
   }
 }

@@ -17,7 +17,8 @@ struct LegFileError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`.
+/// The files of the layers, on each leg: `volumes/VOLUME/LAYER.vhd` and `images/IMAGE/LAYER.vhd`, each with its
+/// companions (`LegFiles+Intent.swift`).
 ///
 /// Paths are relative to the storage directory of a leg. Every change is durable when its function returns: the file,
 /// and the directory that names it. All functions block.
@@ -61,7 +62,7 @@ public struct LegFiles: Sendable {
     try syncPath(Self.directory(of: name), on: leg)
   }
 
-  /// Gives a file a second name.
+  /// Gives a layer's file a second name, and its companions.
   func link(_ relative: String, to second: String, on leg: LegID) throws(LegFileError) {
     try makeParent(of: second, on: leg)
     let target = path(second, on: leg)
@@ -70,49 +71,78 @@ public struct LegFiles: Sendable {
       if Glibc.link(source, target) != 0, errno != EEXIST {
         throw LegFileError(leg: leg, action: "link", path: target, code: errno)
       }
+      // Without them nothing is known of what the leg holds: that costs time, and nothing else.
+      for (old, new) in zip(Self.companions(of: source), Self.companions(of: target)) { _ = Glibc.link(old, new) }
     }
     try syncPath(Self.directory(of: target), on: leg)
   }
 
-  /// Gives a file the name of another one in the same directory, which is gone then. One that has it already is left as
-  /// it is.
+  /// Gives a layer's file, with its companions, the name of another one in the same directory, which is gone then. One
+  /// that has it already is left as it is.
   ///
   /// - Parameter isWhole: whether the leg has all files. One that is being brought into step may not have this one yet:
   ///   then what had the name goes, so that it is not taken for it.
   func rename(_ relative: String, to new: String, on leg: LegID, isWhole: Bool) throws(LegFileError) {
     let (source, target) = (path(relative, on: leg), path(new, on: leg))
     try bounded(on: leg, "rename", source) { () throws(LegFileError) in
-      guard Glibc.rename(source, target) != 0 else { return }
-      guard errno == ENOENT else { throw LegFileError(leg: leg, action: "rename", path: source, code: errno) }
-      if !isWhole, unlink(target) != 0, errno != ENOENT {
-        throw LegFileError(leg: leg, action: "remove", path: target, code: errno)
+      guard access(source, F_OK) == 0 else {
+        guard errno == ENOENT else { throw LegFileError(leg: leg, action: "find", path: source, code: errno) }
+        if !isWhole { for name in Self.companions(of: target) + [target] { unlink(name) } }
+        return
+      }
+      // What is known of the other file must not be believed of this one. Without companions nothing is known of it.
+      for companion in Self.companions(of: target) { unlink(companion) }
+      guard Glibc.rename(source, target) == 0 else {
+        throw LegFileError(leg: leg, action: "rename", path: source, code: errno)
+      }
+      for (companion, new) in zip(Self.companions(of: source), Self.companions(of: target)) {
+        _ = Glibc.rename(companion, new)
       }
     }
     try syncPath(Self.directory(of: target), on: leg)
   }
 
-  /// Removes a file, and its directory when that is empty then. One that is not there is as good as removed.
+  /// Forgets what is known of a layer's file. Durable when it returns.
+  func removeCompanions(of relative: String, on leg: LegID) throws(LegFileError) {
+    let name = path(relative, on: leg)
+    try bounded(on: leg, "remove", name) { () throws(LegFileError) in
+      for companion in Self.companions(of: name) where unlink(companion) != 0 && errno != ENOENT {
+        throw LegFileError(leg: leg, action: "remove", path: companion, code: errno)
+      }
+    }
+    try syncPath(Self.directory(of: name), on: leg)
+  }
+
+  /// Removes a layer's file with its companions, and its directory when that is empty then. One that is not there is as
+  /// good as removed.
   func remove(_ relative: String, on leg: LegID) throws(LegFileError) {
     let name = path(relative, on: leg)
     let directory = Self.directory(of: name)
     let changed = try bounded(on: leg, "remove", name) { () throws(LegFileError) -> String? in
-      if unlink(name) != 0 {
-        if errno == ENOENT || errno == ENOTDIR { return nil }
-        throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+      var isChanged = false
+      // The companions first: beside a file that is made anew they would be believed.
+      for name in Self.companions(of: name) + [name] {
+        if unlink(name) == 0 {
+          isChanged = true
+        } else if errno != ENOENT, errno != ENOTDIR {
+          throw LegFileError(leg: leg, action: "remove", path: name, code: errno)
+        }
       }
+      guard isChanged else { return nil }
       return rmdir(directory) == 0 ? Self.directory(of: directory) : directory
     }
     if let changed { try syncPath(changed, on: leg) }
   }
 
-  /// Every layer file there is on a leg.
+  /// Every layer file there is on a leg; one of which only a companion is left counts.
   func list(on leg: LegID) throws(LegFileError) -> [String] {
     var found: [String] = []
     for kind in [Self.volumes, Self.images] {
       for owner in try entries(of: path(kind, on: leg), on: leg) {
-        for file in try entries(of: path("\(kind)/\(owner)", on: leg), on: leg) where file.hasSuffix(".vhd") {
-          found.append("\(kind)/\(owner)/\(file)")
-        }
+        let names = try entries(of: path("\(kind)/\(owner)", on: leg), on: leg)
+        let layers = names.filter { $0.hasSuffix(".vhd") }
+        let orphans = names.compactMap(Self.layer(ofCompanion:))
+        found += Set(layers).union(orphans).sorted().map { "\(kind)/\(owner)/\($0)" }
       }
     }
     return found

@@ -13,6 +13,9 @@ extension StorageService {
         labels: [:]),
       Metric(
         name: "sessions", summary: "NBD clients connected now.", value: Double(table.sessionCount()), labels: [:]),
+      Metric(
+        name: "copyPauseSeconds", summary: "Time that copying and comparing legs waited for guests.",
+        value: pace.paused / .seconds(1), labels: [:]),
     ]
     let space = await operations.run { self.legs.inStep.map { ($0, self.files.freeBytes(on: $0)) } }
     for (leg, free) in space {

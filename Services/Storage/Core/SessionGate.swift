@@ -10,6 +10,7 @@ final class SessionGate: Sendable {
   private struct State {
     var device: any BlockDevice
     var inFlight = 0
+    var begun: UInt64 = 0
     var isPaused = false
     var isClosed = false
     var isIdle: [DispatchSemaphore] = []
@@ -31,11 +32,17 @@ final class SessionGate: Sendable {
           return (nil, barrier)
         }
         state.inFlight += 1
+        state.begun &+= 1
         return (state.device, nil)
       }
       guard let barrier else { return device }
       barrier.wait()
     }
+  }
+
+  /// What went through it so far.
+  var activity: ResyncPace.Activity {
+    state.withLock { ResyncPace.Activity(begun: $0.begun, inFlight: $0.inFlight) }
   }
 
   func leave() {

@@ -7,5 +7,6 @@ enum StorageAlert: String, CaseIterable {
   case volumeResized, volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep
+  case blocksRepaired, blocksDiffered, blocksLost
   case damagedLayer, outOfSpace
 }

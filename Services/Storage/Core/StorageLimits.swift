@@ -39,6 +39,8 @@ public enum StorageLimits {
   static let settlingTime: Duration = .milliseconds(500)
   /// Time between two looks whether calls on a leg that hung have ended.
   static let stuckPause: Duration = .milliseconds(100)
+  /// An extent that was not written for between one and two of these becomes cold: a crash then leaves it alone.
+  static let idleTime: Duration = .seconds(5)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.
@@ -47,6 +49,14 @@ public enum StorageLimits {
   public static let operationThreads = 4
   /// Threads for what copies much: commits.
   public static let copyThreads = 2
+  /// While guests are busy, legs are copied for a quarter of the time: the pause after each piece, in what it took.
+  static let busyPauses = 3
+  /// The rate that legs are copied at even so, in bytes a second, where the disks allow it.
+  static let slowestCopyRate: Int64 = 4 << 20
+  /// From the start of an instance to its first scrub.
+  static let scrubDelay: Duration = .seconds(3600)
+  /// From the end of a scrub to the next one.
+  static let scrubPause: Duration = .seconds(24 * 3600)
   /// Threads for resyncs and comparisons.
   public static let resyncThreads = 1
 }

@@ -37,6 +37,13 @@ extension StorageService {
         // Work that ends is no reason to stop the service.
         try await Task.sleep(for: .seconds(1 << 30))
       }
+      group.addTask {
+        while true {
+          try await Task.sleep(for: StorageLimits.idleTime)
+          await self.operations.run { self.legs.coolDown() }
+        }
+      }
+      group.addTask { try await self.scrubNowAndThen() }
       try await group.next()
       group.cancelAll()
     }
@@ -110,6 +117,7 @@ extension StorageService {
         .info, .resyncStarted, leg.rawValue,
         "Leg \(leg) is brought into step while virtual machines go on; volume.legs shows how far it is.", data)
     case .inStep:
+      if let copied = copiedBytes.withLock({ $0.removeValue(forKey: leg) }) { data["copiedBytes"] = .integer(copied) }
       publish(
         .info, .legInStep, leg.rawValue,
         "Leg \(leg) holds all that was acknowledged; volumes are mirrored again (duplex).", data)
@@ -131,7 +139,9 @@ extension StorageService {
         self.legs.beginReceiving(leg)
         try self.files.makeRoots(on: leg)
       }
-      try await copyAll(to: leg, progress: progress)
+      try step("resync.copy")
+      let copied = try await copyAll(to: leg, progress: progress)
+      try step("resync.complete")
       let known = try await knownFiles()
       let isComplete = try await resyncs.run {
         try self.store.removeOthers(than: known, on: leg)
@@ -139,6 +149,7 @@ extension StorageService {
         return self.legs.completeReceiving(leg)
       }
       guard isComplete else { throw BlockError(.io, "leg \(leg) was lost again") }
+      copiedBytes.withLock { $0[leg] = copied }
       try await state.write { transaction in
         try transaction.execute("UPDATE volume SET legsDiffer = 0 WHERE legsDiffer = 1")
       }
@@ -151,8 +162,11 @@ extension StorageService {
     }
   }
 
-  /// Copies layers until the leg has all there are: operations go on meanwhile, and make and rename files.
-  private func copyAll(to leg: LegID, progress: @escaping @Sendable (Int64, Int64) -> Void) async throws {
+  /// Copies layers until the leg has all there are: operations go on meanwhile, and make and rename files. Of each only
+  /// what the leg misses is copied, where that is known. Returns how many bytes were copied.
+  private func copyAll(
+    to leg: LegID, progress: @escaping @Sendable (Int64, Int64) -> Void
+  ) async throws -> Int64 {
     var copied: Set<String> = []
     var done: Int64 = 0
     while true {
@@ -161,22 +175,24 @@ extension StorageService {
       let missing = await resyncs.run {
         layers.filter { !finished.contains($0.id) || !self.store.exists($0, on: leg) }
       }
-      if missing.isEmpty { return }
-      let sizes = await resyncs.run { missing.map { self.store.length($0) } }
-      let total = sizes.reduce(done, +)
-      progress(done, total)
+      if missing.isEmpty { return done }
+      var rest = await resyncs.run { missing.map { self.store.length($0) } }.reduce(0, +)
       for layer in missing {
         try Task.checkCancellation()
+        try step("resync.layer")
         // It may have been renamed or removed since the list was made.
         guard let current = try await state.read({ database in try Catalog.layer(layer.id, in: database) }) else {
           continue
         }
-        let before = done
+        let (before, others) = (done, max(rest - (await resyncs.run { self.store.length(current) }), 0))
         done += try await resyncs.run {
-          try self.store.copy(current, to: leg) { progress(min(before + $0, total), total) }
+          // How much the leg misses of the layers that follow is not known yet: at most their length.
+          try self.store.copy(current, to: leg) { progress(before + $0, before + $1 + others) }
         }
+        rest = others
         copied.insert(layer.id)
       }
+      progress(done, done)
     }
   }
 
@@ -194,11 +210,16 @@ extension StorageService {
     for volume in marked {
       guard legs.inStep.count == 2, !Task.isCancelled else { return }
       do {
-        guard let repaired = try await equalize(try await chain(of: volume)) else { return }
+        guard let comparison = try await equalize(try await chain(of: volume)) else { return }
         publish(
           .info, .volumeInStep, volume.rawValue,
-          "Both legs of volume \(volume) were compared after the storage service ended unexpectedly; they are equal.",
-          ["repairedBytes": .integer(repaired)])
+          """
+          Both legs of volume \(volume) were compared where it was being written when the storage service ended \
+          unexpectedly; they are equal.
+          """,
+          [
+            "comparedBytes": .integer(comparison.comparedBytes), "repairedBytes": .integer(comparison.repairedBytes),
+          ])
       } catch {
         environment.logger.error(
           "the legs of a volume could not be compared", metadata: ["volume": "\(volume)", "error": "\(error)"])
@@ -207,20 +228,20 @@ extension StorageService {
   }
 
   /// Makes the second leg of a volume equal to the first and notes it durably. Nil when there are no two legs.
-  func equalize(_ chain: Chain) async throws(RPCError) -> Int64? {
-    var repaired: Int64 = 0
+  func equalize(_ chain: Chain) async throws(RPCError) -> Comparison? {
+    var sum = Comparison()
     for layer in chain.ownLayers {
-      let copied = try await blocking(on: resyncs) { () throws(RPCError) in
+      let comparison = try await blocking(on: resyncs) { () throws(RPCError) in
         do throws(BlockError) { return try self.store.equalize(layer) } catch {
           throw Self.complaint(about: error, while: "comparing the legs of volume \(chain.volume.name)")
         }
       }
-      guard let copied else { return nil }
-      repaired += copied
+      guard let comparison else { return nil }
+      sum += comparison
     }
     try await state.write { transaction in
       try transaction.execute("UPDATE volume SET legsDiffer = 0 WHERE name = ?", [chain.volume.name.rawValue])
     }
-    return repaired
+    return sum
   }
 }

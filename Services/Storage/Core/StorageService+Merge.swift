@@ -24,6 +24,9 @@ extension StorageService {
         return
       case .setAside: setAside = true
       case .merged: break
+      case .wait:
+        guard jobs.waits(job.id, for: "waits for another operation") else { return await stopMerging(job) }
+        do { try await Task.sleep(for: StorageLimits.jobPause) } catch { return }
       case .fold(let folding):
         job = folding
         guard try await fold(job) else { return await stopMerging(job) }
@@ -53,6 +56,8 @@ extension StorageService {
     case setAside
     /// A pair was merged while nobody could use the volume.
     case merged
+    /// Something else works with the layers.
+    case wait
     /// A pair of which neither is written.
     case fold(JobRecord)
   }
@@ -68,6 +73,10 @@ extension StorageService {
       let primary = legs.inStep.first
       let held = await operations.run { primary.map { self.files.allocatedBytes(pair.upper.path, on: $0) } ?? .max }
       if held <= StorageLimits.quickMergeBytes {
+        // Not waited for: nobody could use the volume meanwhile.
+        guard let hold = await ThreadHold.take(resyncs, within: StorageLimits.jobPause) else { return .wait }
+        defer { hold.release() }
+        guard !state.legs().contains(where: { $0.state == .resyncing }) else { return .wait }
         let folding = try await begin(pair, in: job)
         guard try await fold(folding) else { return .none }
         try await replaceLocked(folding)
@@ -111,22 +120,31 @@ extension StorageService {
   /// Has the lower layer take the upper one's place, once no leg is being copied to. False when the job is to end.
   private func replace(_ job: JobRecord) async throws(RPCError) -> Bool {
     while true {
+      if try await tryToReplace(job) { return true }
       let resyncing = state.legs().first { $0.state == .resyncing }
-      if resyncing == nil {
-        let isDone = try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
-          () throws(RPCError) in
-          guard !state.legs().contains(where: { $0.state == .resyncing }) else { return false }
-          try await replaceLocked(job)
-          return true
-        }
-        if isDone { return true }
-      }
-      guard jobs.waits(job.id, for: "waits until leg \(resyncing?.leg.rawValue ?? "") is in step") else { return false }
+      let reason = resyncing.map { "waits until leg \($0.leg) is in step" } ?? "waits for another operation"
+      guard jobs.waits(job.id, for: reason) else { return false }
       do { try await Task.sleep(for: StorageLimits.jobPause) } catch { return false }
     }
   }
 
-  /// The caller holds the volume's lock.
+  /// False when something else works with the layers, or on the volume.
+  private func tryToReplace(_ job: JobRecord) async throws(RPCError) -> Bool {
+    guard !state.legs().contains(where: { $0.state == .resyncing }) else { return false }
+    let hold = await ThreadHold.take(resyncs)
+    defer { hold.release() }
+    // The thread is given back rather than waited with: who holds the lock may wait for it.
+    do throws(RPCError) {
+      try await locks.acquire(job.volume.rawValue, for: job.operation.rawValue, patience: StorageLimits.jobPause)
+    } catch { return false }
+    defer { locks.release(job.volume.rawValue) }
+    guard !state.legs().contains(where: { $0.state == .resyncing }) else { return false }
+    try await replaceLocked(job)
+    return true
+  }
+
+  /// The caller holds the volume's lock, and the thread of what compares, copies and scrubs layers: nobody else has them
+  /// open.
   private func replaceLocked(_ job: JobRecord) async throws(RPCError) {
     try step("merge.replace")
     let replacing = try await state.write { transaction in
@@ -144,8 +162,9 @@ extension StorageService {
 
   /// Finishes what stopped between the files and the state; until that is done the volume cannot be opened.
   private func finishReplacingLater(_ job: JobRecord) async throws(RPCError) {
-    try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
-      () throws(RPCError) in
+    let hold = await ThreadHold.take(resyncs)
+    defer { hold.release() }
+    try await locks.with(job.volume.rawValue, for: job.operation.rawValue) { () throws(RPCError) in
       try await withClientsWaiting(for: job.volume) { () throws(RPCError) in try await finishReplacing(job) }
     }
   }

@@ -19,7 +19,8 @@ public final class StorageService: Sendable {
   let legs: DataLegs
   let store: LayerStore
   let locks = VolumeLocks()
-  let table = VolumeTable()
+  let table: VolumeTable
+  let pace: ResyncPace
   let operations = WorkerPool(name: "storage-op", limit: StorageLimits.operationThreads)
   let copies = WorkerPool(name: "storage-copy", limit: StorageLimits.copyThreads)
   let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
@@ -29,6 +30,8 @@ public final class StorageService: Sendable {
   let isComparing = Atomic(false)
   /// Operations that last.
   let jobs = JobControl()
+  /// What was copied to a leg that was brought into step, until that is told.
+  let copiedBytes = Mutex<[LegID: Int64]>([:])
   /// Commits that an earlier instance began; the locks of their volumes are held.
   let unfinished = Mutex<[CommitRecord]>([])
   /// The server whose connections a fence closes.
@@ -52,7 +55,11 @@ public final class StorageService: Sendable {
     self.environment = environment
     files = LegFiles(roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound))
     legs = DataLegs(state: state, environment: environment, files: files)
-    store = LayerStore(files: files, legs: legs, logger: environment.logger)
+    let table = VolumeTable()
+    self.table = table
+    let pace = ResyncPace { table.activity() }
+    self.pace = pace
+    store = LayerStore(files: files, legs: legs, pace: pace, logger: environment.logger)
   }
 
   /// Where tests stop an operation, as a kill between two steps would.

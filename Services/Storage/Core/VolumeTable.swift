@@ -69,6 +69,15 @@ final class VolumeTable: Sendable {
 
   func sessionCount() -> Int { entries.withLock { $0.values.reduce(0) { $0 + $1.sessions.count } } }
 
+  /// What the clients of all volumes did so far.
+  func activity() -> ResyncPace.Activity {
+    allSessions().reduce(into: ResyncPace.Activity()) { sum, session in
+      let one = session.gate.activity
+      sum.begun &+= one.begun
+      sum.inFlight += one.inFlight
+    }
+  }
+
   /// Refuses sessions of generations below `minimum` from now on, and names those that exist.
   func fence(_ volume: VolumeName, below minimum: Int64) -> [Session] {
     entries.withLock { entries in

@@ -1,0 +1,142 @@
+import Glibc
+import Primitives
+import Synchronization
+
+/// Which extents of a mirrored file are hot, in memory. What that means is told in `IntentRecord.swift`.
+///
+/// An extent is *cold*, *hot*, or *touched*: hot, and written since somebody last looked for idle ones.
+final class HotExtents: @unchecked Sendable {
+  // The states are atomic and freed after their last user; all else is touched only with `monitor` held.
+  private enum State {
+    static let cold: UInt8 = 0
+    static let hot: UInt8 = 1
+    static let touched: UInt8 = 2
+  }
+
+  let monitor = Monitor()
+  /// One for each extent there may be. Pages that nobody touched take no memory.
+  private let states: UnsafeMutablePointer<Atomic<UInt8>>
+
+  /// The newest record. Its extents are hot on disk, except while one that sets more of them is being written.
+  var record: IntentRecord
+  /// Whether each leg that has a record holds this one.
+  var isDurable: Bool
+  /// Hot extents in which the legs may differ already, so that they stay hot until they were compared.
+  var unequal = ExtentSet()
+  /// Whether all must be compared.
+  var isAllUnequal = false
+  /// Extents that writers wait for.
+  var wanted = ExtentSet()
+  /// Extents that are about to become cold: in memory they are, on disk they are hot still.
+  var cooling = ExtentSet()
+  var isCooling = false
+  /// Whether a record is being written.
+  var isWriting = false
+  var isClosed = false
+
+  init(_ record: IntentRecord, isDurable: Bool) {
+    self.record = record
+    self.isDurable = isDurable
+    guard let memory = calloc(IntentRecord.extentLimit, MemoryLayout<Atomic<UInt8>>.stride) else {
+      fatalError("out of memory")
+    }
+    states = memory.bindMemory(to: Atomic<UInt8>.self, capacity: IntentRecord.extentLimit)
+    record.hot.forEach { states[$0].store(State.hot, ordering: .relaxed) }
+  }
+
+  deinit { free(states) }
+
+  // MARK: The way of every write
+
+  /// Whether a range may be written: every extent of it is hot, and now touched. To be asked with the range locked.
+  @inline(__always)
+  func admits(_ offset: Int64, _ count: Int) -> Bool {
+    let extents = IntentRecord.extents(at: offset, count: Int64(count))
+    guard touch(extents.lowerBound) else { return false }
+    if extents.upperBound == extents.lowerBound { return true }
+    return extents.dropFirst().allSatisfy(touch)
+  }
+
+  @inline(__always)
+  private func touch(_ extent: Int) -> Bool {
+    let state = states[extent].load(ordering: .acquiring)
+    return state == State.touched || (state == State.hot && touchAgain(extent))
+  }
+
+  private func touchAgain(_ extent: Int) -> Bool {
+    let found = states[extent].compareExchange(
+      expected: State.hot, desired: State.touched, ordering: .acquiringAndReleasing)
+    // Otherwise another writer was faster, or it has just become cold.
+    return found.exchanged || found.original == State.touched
+  }
+
+  // MARK: Becoming hot; with `monitor` held
+
+  /// Touches those of the extents that are hot on disk, also those about to become cold. Returns the others.
+  func reclaim(_ extents: ClosedRange<Int>) -> ExtentSet {
+    var missing = ExtentSet()
+    for extent in extents {
+      guard isDurable, record.isAllHot || record.hot.contains(extent) else {
+        missing.insert(extent)
+        continue
+      }
+      record.hot.insert(extent)
+      cooling.remove(extent)
+      wanted.remove(extent)
+      states[extent].store(State.touched, ordering: .releasing)
+    }
+    return missing
+  }
+
+  /// The extents are hot on disk.
+  func setHot(_ extents: ExtentSet) {
+    record.hot.formUnion(extents)
+    // One may have become hot, and begun to cool, since it was wanted.
+    cooling.subtract(extents)
+    extents.forEach { states[$0].store(State.touched, ordering: .releasing) }
+  }
+
+  // MARK: Becoming cold; with `monitor` held
+
+  /// Makes idle extents cold in memory: nobody begins to write to them after the next barrier. Those that were touched
+  /// since the last time are spared, as far as `least` are found without them.
+  func beginCooling(least: Int) {
+    cooling = ExtentSet()
+    guard !isAllUnequal else { return }
+    let candidates = record.hot.subtracting(unequal).all
+    for extent in candidates where exchange(extent, from: State.hot, to: State.cold) { cooling.insert(extent) }
+    var lacking = least - cooling.count
+    for extent in candidates where !cooling.contains(extent) {
+      if lacking > 0 {
+        states[extent].store(State.cold, ordering: .sequentiallyConsistent)
+        cooling.insert(extent)
+        lacking -= 1
+      } else {
+        _ = exchange(extent, from: State.touched, to: State.hot)
+      }
+    }
+  }
+
+  private func exchange(_ extent: Int, from old: UInt8, to new: UInt8) -> Bool {
+    states[extent].compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
+  }
+
+  /// The extents that were to become cold stay hot.
+  func endCooling() {
+    cooling.forEach { states[$0].store(State.hot, ordering: .releasing) }
+    cooling = ExtentSet()
+  }
+
+  /// Whether a clearing would change anything.
+  var hasClearing: Bool { !cooling.isEmpty || (record.isAllHot && !isAllUnequal) }
+
+  /// Takes what is cold out of the record, which is then to be written.
+  func clear() {
+    record.previous = record.identity
+    record.identity = .random()
+    record.mirroredBeforeClearing = record.mirrored
+    record.hot.subtract(cooling)
+    if !isAllUnequal { record.isAllHot = false }
+    cooling = ExtentSet()
+  }
+}
