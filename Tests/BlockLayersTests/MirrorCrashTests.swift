@@ -134,7 +134,8 @@ import Testing
       for leg in world.legs where isCut || leg === lost || !world.members.contains(where: { $0 === leg }) {
         leg.failPower(using: &world.generator)
       }
-      if let survivor = world.members.first {
+      // Without a power cut what was not synced is still there, and may be lost by the next one.
+      if let survivor = world.members.first, isCut || survivor === lost {
         #expect(world.model.check(survivor.data.bytes) == nil, comment)
       }
     }

@@ -51,10 +51,10 @@ final class HotExtents: @unchecked Sendable {
   /// Whether a range may be written: every extent of it is hot, and now touched. To be asked with the range locked.
   @inline(__always)
   func admits(_ offset: Int64, _ count: Int) -> Bool {
-    let extents = IntentRecord.extents(at: offset, count: Int64(count))
-    guard touch(extents.lowerBound) else { return false }
-    if extents.upperBound == extents.lowerBound { return true }
-    return extents.dropFirst().allSatisfy(touch)
+    let first = UInt64(bitPattern: offset) / UInt64(IntentRecord.extentBytes)
+    let last = UInt64(bitPattern: offset &+ Int64(count) &- 1) / UInt64(IntentRecord.extentBytes)
+    if first == last, first < UInt64(IntentRecord.extentLimit) { return touch(Int(first)) }
+    return IntentRecord.extents(at: offset, count: Int64(count)).allSatisfy(touch)
   }
 
   @inline(__always)
