@@ -30,6 +30,17 @@ final class JobControl: Sendable {
     enqueue.yield(job.id)
   }
 
+  /// Whether a job holds its volume's lock.
+  func holdsLock(_ job: Int64) -> Bool { entries.withLock { $0[job]?.lock != nil } }
+
+  /// Takes the lock that a job holds out of its hands, for the caller to release.
+  func takeLock(_ job: Int64) -> VolumeName? {
+    entries.withLock { entries in
+      defer { entries[job]?.lock = nil }
+      return entries[job]?.lock
+    }
+  }
+
   /// Forgets a job that ended; returns the volume whose lock it held.
   func end(_ job: Int64) -> VolumeName? { entries.withLock { $0.removeValue(forKey: job)?.lock } }
 

@@ -11,6 +11,8 @@ extension LayerStore {
     do throws(BlockError) {
       let file = try legs.open(layer)
       defer { legs.close(layer) }
+      // After a kill there may be a block over the footer that no entry refers to.
+      if try VHDStructure(file).usedCopy { _ = try VHDLayer.repair(file, .dropGarbage) }
       try VHDLayer.grow(file, to: sizeBytes)
     } catch {
       if error.kind == .damaged { throw Complaint.damaged("Layer \(layer.id)", "\(error)", path: layer.path) }

@@ -1,4 +1,5 @@
 import BlockLayers
+import Glibc
 import Primitives
 import RPC
 import StorageAPI
@@ -90,8 +91,9 @@ extension LayerStore {
   /// Gives the file of a layer the identity of the one above it, which was folded into it. Who has it open to read does
   /// not notice. Durable when it returns; safe to repeat, also after it was cut off or the file has its new name.
   func giveIdentity(of upper: LayerRecord, to lower: LayerRecord) throws(RPCError) {
-    // Where it has its new name on one leg already, it had its identity before.
-    guard legs.inStep.allSatisfy({ exists(lower, on: $0) }) else { return }
+    // Where it has its new name on one leg already, it had its identity before. A leg that has neither is about to be
+    // lost, and says nothing.
+    if legs.inStep.contains(where: { !exists(lower, on: $0) && exists(upper, on: $0) }) { return }
     do throws(BlockError) {
       let upperFile = try legs.open(upper)
       defer { legs.close(upper) }
@@ -111,7 +113,20 @@ extension LayerStore {
   func replace(_ upper: LayerRecord, by lower: LayerRecord) throws(RPCError) {
     let inStep = legs.inStep
     try onEachLeg("merging layers") { leg throws(LegFileError) in
+      try requireIdentity(of: upper, in: lower, on: leg)
       try files.rename(lower.path, to: upper.path, on: leg, isWhole: inStep.contains(leg))
+    }
+  }
+
+  /// Nothing could be read any longer if a file took the place of another without its identity.
+  private func requireIdentity(
+    of upper: LayerRecord, in lower: LayerRecord, on leg: LegID
+  ) throws(LegFileError) {
+    let path = files.path(lower.path, on: leg)
+    guard access(path, F_OK) == 0 else { return }
+    let identity = try? VHDStructure(PosixFile(path: path, mode: .read)).identity
+    guard identity?.uuid.description == upper.id else {
+      throw LegFileError(leg: leg, action: "merge", path: path, code: EUCLEAN)
     }
   }
 }

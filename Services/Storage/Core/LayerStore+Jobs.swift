@@ -34,12 +34,11 @@ extension LayerStore {
     var doneBytes: Int64
   }
 
-  /// Fills a layer, which is made unless some of it is there. False when it was ended.
+  /// Fills a layer from where it is filled already. False when it was ended.
   ///
   /// - Parameter durable: told up to where all is durable; false ends the work.
   func fill(_ filling: Filling, progress: Progress, durable: (Int64) -> Bool) throws(RPCError) -> Bool {
     guard let target = filling.target.first else { throw Complaint.internalError("there is nothing to fill") }
-    let begin = try prepare(filling, target)
     let source = try open(filling.source, writable: 0..<0)
     defer { for layer in source { layer.close() } }
     let opened = try open(filling.target, writable: 0..<1)
@@ -48,18 +47,11 @@ extension LayerStore {
       throw Complaint.internalError("layer \(target.id) has nothing to be filled from")
     }
     do throws(BlockError) {
-      return try Self.copy(from: from, to: to, begin..<filling.sizeBytes, progress: progress, durable: durable)
+      return try Self.copy(
+        from: from, to: to, filling.doneBytes..<filling.sizeBytes, progress: progress, durable: durable)
     } catch {
       throw StorageService.complaint(about: error, while: "filling layer \(target.path)")
     }
-  }
-
-  /// Makes the file that is to be filled, unless it is there. Returns from where on it has to be filled.
-  private func prepare(_ filling: Filling, _ target: LayerRecord) throws(RPCError) -> Int64 {
-    if filling.doneBytes > 0, legs.inStep.allSatisfy({ exists(target, on: $0) }) { return filling.doneBytes }
-    try onEachLeg("the layer") { leg throws(LegFileError) in try files.remove(target.path, on: leg) }
-    try make(target, sizeBytes: filling.sizeBytes, over: Array(filling.target.dropFirst()))
-    return 0
   }
 
   private static func copy(

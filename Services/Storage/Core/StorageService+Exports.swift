@@ -48,7 +48,7 @@ extension StorageService {
       }
     }
     let ended = table.fence(name, below: chain.volume.generation)
-    let status = try await blocking { () throws(RPCError) in
+    let status = try await blocking(on: endings) { () throws(RPCError) in
       // Connections first: a client that is cut off gets no errors that its guest would see.
       if let server = self.server.withLock({ $0 }) {
         for export in Set(ended.map(\.exportName)) { server.closeSessions(of: export) }
@@ -169,7 +169,7 @@ extension StorageService {
   public func drain() async {
     isStopping.store(true, ordering: .releasing)
     jobs.stop()
-    await operations.run {
+    await endings.run {
       self.server.withLock { $0 }?.stop()
       for session in self.table.allSessions() {
         session.gate.close()

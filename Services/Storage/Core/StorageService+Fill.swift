@@ -40,9 +40,7 @@ extension StorageService {
     return try await beginFilling(
       CaptureVolume.self, params, of: params.volume, snapshot: params.snapshot
     ) { chain, job, database throws in
-      guard try Catalog.image(params.image, in: database) == nil,
-        try !Catalog.runningJobs(in: database).contains(where: { $0.operation == .capture && $0.image == params.image })
-      else { throw Complaint.imageExists(params.image) }
+      guard try Catalog.image(params.image, in: database) == nil else { throw Complaint.imageExists(params.image) }
       job.operation = .capture
       job.image = params.image
       job.description = description
@@ -74,28 +72,84 @@ extension StorageService {
     let kept = try snapshot.map { wanted throws(RPCError) in try Self.snapshot(wanted, of: chain) }
     if kept == nil { try await requireDisconnected(chain.volume) }
     try await requireNoJob(on: name)
+    let unfinished = try await state.read { database in try Catalog.commit(of: name, in: database) }
+    guard unfinished == nil else { throw Complaint.commitUnfinished(name) }
     if chain.volume.legsDiffer { _ = try await equalize(chain) }
-    try step("fill.begin")
-    let now = environment.now()
-    let status = try await state.perform(method, params) { transaction in
-      var job = JobRecord(id: 0, operation: .flatten, volume: name, createdMilliseconds: now)
-      guard let target = try plan(chain, &job, transaction.database) else {
-        job.state = .done
-        job.endedMilliseconds = now
-        return try transaction.insert(job).status
+    var planned = JobRecord(
+      id: 0, operation: .flatten, volume: name, source: kept?.layer ?? chain.volume.top,
+      totalBytes: kept?.sizeBytes ?? chain.volume.sizeBytes, createdMilliseconds: environment.now())
+    let target = try await planFilling(&planned, chain, plan)
+    let job = planned
+    let status: JobStatus
+    if let target {
+      status = try await entering(job, filling: target, of: method, params)
+    } else {
+      status = try await state.perform(method, params) { transaction in
+        var nothing = job
+        (nothing.state, nothing.totalBytes, nothing.endedMilliseconds) = (.done, 0, job.createdMilliseconds)
+        return try transaction.insert(nothing).status
       }
-      job.source = kept?.layer ?? chain.volume.top
-      job.target = target.id
-      job.totalBytes = kept?.sizeBytes ?? chain.volume.sizeBytes
-      try transaction.insert(target)
-      try transaction.execute("UPDATE volume SET openForWriting = 1 WHERE name = ?", [name.rawValue])
-      return try transaction.insert(job).status
     }
     if status.state == .running {
-      isHandedOver = kept == nil
       try await beginJob(status.job, holding: kept == nil ? name : nil)
+      isHandedOver = kept == nil
     }
     return status
+  }
+
+  private func planFilling(
+    _ job: inout JobRecord, _ chain: Chain, _ plan: @escaping PlanFilling
+  ) async throws(RPCError) -> [LayerRecord]? {
+    let before = job
+    let (planned, layers) = try await state.read { database -> (JobRecord, [LayerRecord]?) in
+      var planned = before
+      guard let target = try plan(chain, &planned, database) else { return (planned, nil) }
+      planned.target = target.id
+      return (planned, [target] + (try target.parent.map { try Catalog.chain(from: $0, in: database) } ?? []))
+    }
+    job = planned
+    return layers
+  }
+
+  /// Makes the file of the layer that is to be filled, and enters it with its job.
+  private func entering<M: RPCMethod>(
+    _ job: JobRecord, filling layers: [LayerRecord], of method: M.Type, _ params: M.Params
+  ) async throws(RPCError) -> JobStatus where M.Params: KeyedParams, M.Result == JobStatus {
+    let target = layers[0]
+    let readsTop = job.source == (try await chain(of: job.volume).volume.top)
+    try step("fill.plan")
+    try await state.write { transaction in try transaction.addLooseFile(target.path) }
+    return try await removingLooseFiles(of: [target]) { () throws(RPCError) in
+      try step("fill.file")
+      try await blocking { () throws(RPCError) in
+        try self.store.make(target, sizeBytes: job.totalBytes, over: Array(layers.dropFirst()))
+      }
+      try step("fill.begin")
+      return try await state.perform(method, params) { transaction in
+        try Self.requireStill(job, target, in: transaction)
+        try transaction.removeLooseFile(target.path)
+        try transaction.insert(target)
+        // A snapshot's layers are not written, and whether the volume is in use does not matter.
+        if readsTop {
+          try transaction.execute("UPDATE volume SET openForWriting = 1 WHERE name = ?", [job.volume.rawValue])
+        }
+        return try transaction.insert(job).status
+      }
+    }
+  }
+
+  /// What a job was planned on must still be there when it is entered.
+  private static func requireStill(
+    _ job: JobRecord, _ target: LayerRecord, in transaction: Transaction
+  ) throws {
+    guard let image = job.image else { return }
+    if job.operation == .capture {
+      try requireNoImage(image, in: transaction)
+    } else {
+      guard try Catalog.image(image, in: transaction.database)?.top == target.parent else {
+        throw Complaint.noSuchImage(image)
+      }
+    }
   }
 
   // MARK: Running
@@ -170,7 +224,9 @@ extension StorageService {
     ended.doneBytes = ended.totalBytes
     ended.endedMilliseconds = now
     try transaction.update(ended)
-    try transaction.execute("UPDATE volume SET openForWriting = 0 WHERE name = ?", [job.volume.rawValue])
+    if job.source == chain.volume.top {
+      try transaction.execute("UPDATE volume SET openForWriting = 0 WHERE name = ?", [job.volume.rawValue])
+    }
     if job.operation == .capture, let name = job.image {
       try transaction.insert(
         ImageRecord(

@@ -83,7 +83,10 @@ extension StorageService {
   }
 
   static func requireNoImage(_ name: ImageName, in transaction: Transaction) throws {
-    guard try Catalog.image(name, in: transaction.database) == nil else { throw Complaint.imageExists(name) }
+    let database = transaction.database
+    guard try Catalog.image(name, in: database) == nil,
+      try !Catalog.runningJobs(in: database).contains(where: { $0.operation == .capture && $0.image == name })
+    else { throw Complaint.imageExists(name) }
   }
 
   func updateImage(_ params: UpdateImage.Params) async throws(RPCError) -> ImageStatus {

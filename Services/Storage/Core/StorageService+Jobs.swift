@@ -54,18 +54,26 @@ extension StorageService {
 
   private func run(_ id: Int64) async {
     defer { endJob(id) }
-    await perform(id)
+    while await attempt(id) {
+      do { try await Task.sleep(for: StorageLimits.jobRetryPause) } catch { return }
+    }
   }
 
-  private func perform(_ id: Int64) async {
-    guard let job = try? await job(id), job.state == .running else { return }
+  /// Runs a job once. Whether it has to be tried again.
+  private func attempt(_ id: Int64) async -> Bool {
+    let job: JobRecord
+    do throws(RPCError) { job = try await self.job(id) } catch {
+      return jobs.waits(id, for: error.message)
+    }
+    guard job.state == .running else { return false }
     do throws(RPCError) {
       switch job.operation {
       case .deleteSnapshot, .mergeLayers: try await mergeLayers(job)
       case .flatten, .rebase, .capture: try await fill(job)
       }
+      return false
     } catch {
-      await fail(job, error)
+      return await fail(job, error)
     }
   }
 
@@ -73,21 +81,25 @@ extension StorageService {
     if let volume = jobs.end(id) { locks.release(volume.rawValue) }
   }
 
-  /// Notes that a job could not go on, and undoes what it did. Where this instance ends, the next one goes on.
-  private func fail(_ job: JobRecord, _ error: RPCError) async {
-    guard !isStopping.load(ordering: .acquiring), !Task.isCancelled, (try? step("job.fail")) != nil else { return }
-    environment.logger.error("a job failed", metadata: ["job": "\(job.id)", "error": "\(error)"])
-    if (try? await self.job(job.id))?.isReplacing == true {
-      // It can only go forward: until it has, the volume cannot be opened.
-      guard jobs.waits(job.id, for: error.message) else { return }
-      do { try await Task.sleep(for: StorageLimits.jobRetryPause) } catch { return }
-      return await perform(job.id)
+  /// Notes that a job could not go on, and undoes what it did. Where this instance ends, the next one goes on. Whether the
+  /// job has to be tried again: one that can only go forward keeps its volume closed until it has.
+  private func fail(_ job: JobRecord, _ error: RPCError) async -> Bool {
+    guard !isStopping.load(ordering: .acquiring), !Task.isCancelled, (try? step("job.fail")) != nil else {
+      return false
     }
+    environment.logger.error("a job failed", metadata: ["job": "\(job.id)", "error": "\(error)"])
+    let current = try? await self.job(job.id)
+    if current?.isReplacing ?? true { return jobs.waits(job.id, for: error.message) }
     await end(job, as: .failed, reason: error.message)
+    let advice =
+      job.merges
+      ? "Nothing reads differently; layers are merged when the volume's last client leaves, or with its next snapshot."
+      : "Nothing was changed; call it again."
     publish(
       .error, .jobFailed, job.status.subject,
-      "\(job.operation.rawValue) of \(job.status.subject) failed: \(error.message) Nothing was changed; call it again.",
+      "\(job.operation.rawValue) of \(job.status.subject) failed: \(error.message) \(advice)",
       ["job": .integer(job.id), "kind": .string(error.kind)])
+    return false
   }
 
   /// Ends a job without its result, and removes what it was making.
@@ -102,7 +114,13 @@ extension StorageService {
           current.reason = reason
           current.endedMilliseconds = self.environment.now()
           try transaction.update(current)
-          guard !job.merges, let id = current.target,
+          guard !job.merges else { return [] }
+          if self.table.stack(of: job.volume) == nil,
+            current.source == (try Catalog.volume(job.volume, in: transaction.database)?.top)
+          {
+            try transaction.execute("UPDATE volume SET openForWriting = 0 WHERE name = ?", [job.volume.rawValue])
+          }
+          guard let id = current.target,
             let target = try Catalog.layer(id, in: transaction.database)
           else { return [] }
           try transaction.removeLayer(target)
@@ -121,13 +139,24 @@ extension StorageService {
       try Catalog.runningJobs(in: database).map { ($0, try Catalog.volume($0.volume, in: database)?.top) }
     }
     for (job, top) in running {
-      if job.isReplacing { try await finishReplacing(job) }
-      // What is read must not be written.
-      if !job.merges, job.source == top {
+      var hold = !job.merges && job.source == top
+      if job.isReplacing {
+        do throws(RPCError) { try await finishReplacing(job) } catch {
+          // Nobody may open the volume before; the others are served.
+          hold = true
+          environment.logger.error(
+            "a merged layer could not be put into its place", metadata: ["job": "\(job.id)", "error": "\(error)"])
+        }
+      }
+      guard hold else {
+        jobs.begin(job)
+        continue
+      }
+      do throws(RPCError) {
         try await locks.acquire(job.volume.rawValue, for: job.operation.rawValue)
         jobs.begin(job, holding: job.volume)
-      } else {
-        jobs.begin(job)
+      } catch {
+        environment.logger.error("a job was not gone on with", metadata: ["job": "\(job.id)", "error": "\(error)"])
       }
     }
   }

@@ -167,13 +167,14 @@ extension StorageService {
   private func copyAll(
     to leg: LegID, progress: @escaping @Sendable (Int64, Int64) -> Void
   ) async throws -> Int64 {
-    var copied: Set<String> = []
+    // A merge gives a layer another file, and its row other words: it is copied again then.
+    var copied: [String: LayerRecord] = [:]
     var done: Int64 = 0
     while true {
       let layers = try await state.read { database in try Catalog.layers(in: database) }
       let finished = copied
       let missing = await resyncs.run {
-        layers.filter { !finished.contains($0.id) || !self.store.exists($0, on: leg) }
+        layers.filter { finished[$0.id] != $0 || !self.store.exists($0, on: leg) }
       }
       if missing.isEmpty { return done }
       var rest = await resyncs.run { missing.map { self.store.length($0) } }.reduce(0, +)
@@ -190,7 +191,7 @@ extension StorageService {
           try self.store.copy(current, to: leg) { progress(before + $0, before + $1 + others) }
         }
         rest = others
-        copied.insert(layer.id)
+        copied[current.id] = current
       }
       progress(done, done)
     }

@@ -1,3 +1,4 @@
+import BlockLayers
 import ControlState
 import Primitives
 import RPC
@@ -12,16 +13,18 @@ extension StorageService {
   func mergeLayers(_ first: JobRecord) async throws(RPCError) {
     var job = first
     var setAside = false
-    if job.isReplacing { try await finishReplacingLater(job) }
+    if job.isReplacing {
+      try await finishReplacingLater(job)
+      (job.isReplacing, job.source, job.target) = (false, nil, nil)
+    }
     while true {
       guard jobs.goOn(job.id, done: job.doneBytes, of: job.totalBytes) else { return await stopMerging(job) }
       let next = try await locks.with(job.volume.rawValue, for: job.operation.rawValue, patience: .seconds(600)) {
         () throws(RPCError) in try await nextMerge(for: job, maySetAside: !setAside)
       }
       switch next {
-      case .none:
-        try await finishMerging(job)
-        return
+      case .none: return
+      case .stopped: return await stopMerging(job)
       case .setAside: setAside = true
       case .merged: break
       case .wait:
@@ -29,7 +32,7 @@ extension StorageService {
         do { try await Task.sleep(for: StorageLimits.jobPause) } catch { return }
       case .fold(let folding):
         job = folding
-        guard try await fold(job) else { return await stopMerging(job) }
+        guard try await fold(job, on: copies) else { return await stopMerging(job) }
         guard try await replace(job) else { return await stopMerging(job) }
       }
     }
@@ -58,6 +61,8 @@ extension StorageService {
     case merged
     /// Something else works with the layers.
     case wait
+    /// The job is to end.
+    case stopped
     /// A pair of which neither is written.
     case fold(JobRecord)
   }
@@ -65,7 +70,7 @@ extension StorageService {
   /// Decides what to do next, and does it when it takes no time. The caller holds the volume's lock.
   private func nextMerge(for job: JobRecord, maySetAside: Bool) async throws(RPCError) -> NextMerge {
     let chain = try await chain(of: job.volume)
-    guard let pair = SnapshotTree(chain).mergeable else { return .none }
+    guard let pair = SnapshotTree(chain).mergeable else { return try await ended(job) }
     guard pair.upper.id == chain.volume.top else { return .fold(try await begin(pair, in: job)) }
     let isUsed = table.sessionCount(of: job.volume) > 0 || chain.volume.connected
     if !isUsed {
@@ -78,13 +83,13 @@ extension StorageService {
         defer { hold.release() }
         guard !state.legs().contains(where: { $0.state == .resyncing }) else { return .wait }
         let folding = try await begin(pair, in: job)
-        guard try await fold(folding) else { return .none }
+        guard try await fold(folding, on: operations) else { return .stopped }
         try await replaceLocked(folding)
         return .merged
       }
     }
     // What was written since to the topmost layer of a volume in use stays there until nobody uses it.
-    guard maySetAside, chain.layers.count < StorageLimits.chainLayers else { return .none }
+    guard maySetAside, chain.layers.count < StorageLimits.chainLayers else { return try await ended(job) }
     let plan = Self.withNewTop(chain)
     try await changingTop(of: chain, to: plan, step: "merge.setAside") { () throws(RPCError) in
       try await state.write { transaction in try Self.putOnTop(plan, in: &transaction) }
@@ -106,13 +111,13 @@ extension StorageService {
   }
 
   /// Copies what the upper layer holds into the lower one. False when it was ended.
-  private func fold(_ job: JobRecord) async throws(RPCError) -> Bool {
+  private func fold(_ job: JobRecord, on pool: WorkerPool) async throws(RPCError) -> Bool {
     try step("merge.fold")
     let layers = SnapshotTree(try await chain(of: job.volume)).chain(from: job.source ?? "")
     let image = try await state.read { database in
       try layers.last?.parent.map { try Catalog.chain(from: $0, in: database) } ?? []
     }
-    return try await blocking(on: copies) { () throws(RPCError) in
+    return try await blocking(on: pool) { () throws(RPCError) in
       try self.store.fold(layers + image) { done, total in self.jobs.goOn(job.id, done: done, of: total) }
     }
   }
@@ -147,45 +152,60 @@ extension StorageService {
   /// open.
   private func replaceLocked(_ job: JobRecord) async throws(RPCError) {
     try step("merge.replace")
-    let replacing = try await state.write { transaction in
-      var replacing = job
-      replacing.isReplacing = true
-      try transaction.update(replacing)
-      return replacing
+    let replacing = try await freeingSpace { () throws(RPCError) in
+      try await state.write { transaction in
+        var replacing = job
+        replacing.isReplacing = true
+        try transaction.update(replacing)
+        return replacing
+      }
     }
     // What takes time comes before clients have to wait.
     let pair = try await pair(of: replacing)
     try step("merge.identity")
     try await blocking { () throws(RPCError) in try self.store.giveIdentity(of: pair.upper, to: pair.lower) }
-    try await withClientsWaiting(for: job.volume) { () throws(RPCError) in try await finishReplacing(replacing) }
+    try await withClientsWaiting(for: job.volume) { () throws(RPCError) in
+      try await finishReplacing(replacing, hasIdentity: true)
+    }
   }
 
   /// Finishes what stopped between the files and the state; until that is done the volume cannot be opened.
   private func finishReplacingLater(_ job: JobRecord) async throws(RPCError) {
     let hold = await ThreadHold.take(resyncs)
     defer { hold.release() }
+    if jobs.holdsLock(job.id) {
+      try await finishReplacing(job)
+      if let volume = jobs.takeLock(job.id) { locks.release(volume.rawValue) }
+      return
+    }
     try await locks.with(job.volume.rawValue, for: job.operation.rawValue) { () throws(RPCError) in
       try await withClientsWaiting(for: job.volume) { () throws(RPCError) in try await finishReplacing(job) }
     }
   }
 
   /// Puts the merged layer into its place, however much of that was done before. Nobody may have the volume open.
-  func finishReplacing(_ job: JobRecord) async throws(RPCError) {
+  ///
+  /// - Parameter hasIdentity: whether the merged layer has the identity of the one whose place it takes, on every leg.
+  func finishReplacing(_ job: JobRecord, hasIdentity: Bool = false) async throws(RPCError) {
     let pair = try await pair(of: job)
     try step("merge.files")
     try await blocking { () throws(RPCError) in
-      try self.store.giveIdentity(of: pair.upper, to: pair.lower)
+      // All of it again where it was cut off: it may be done on one leg and not on the other.
+      if !hasIdentity { try self.store.giveIdentity(of: pair.upper, to: pair.lower) }
       try self.store.replace(pair.upper, by: pair.lower)
     }
     try step("merge.commit")
-    try await state.write { transaction in
-      try transaction.execute("DELETE FROM layer WHERE id = ?", [pair.lower.id])
-      try transaction.execute(
-        "UPDATE layer SET role = ?, parent = ? WHERE id = ?",
-        [pair.lower.role.rawValue, pair.lower.parent, pair.upper.id])
-      var merged = job
-      (merged.isReplacing, merged.source, merged.target) = (false, nil, nil)
-      try transaction.update(merged)
+    // The volume cannot be opened before this is written.
+    try await freeingSpace { () throws(RPCError) in
+      try await state.write { transaction in
+        try transaction.execute("DELETE FROM layer WHERE id = ?", [pair.lower.id])
+        try transaction.execute(
+          "UPDATE layer SET role = ?, parent = ? WHERE id = ?",
+          [pair.lower.role.rawValue, pair.lower.parent, pair.upper.id])
+        var merged = job
+        (merged.isReplacing, merged.source, merged.target) = (false, nil, nil)
+        try transaction.update(merged)
+      }
     }
   }
 
@@ -200,22 +220,29 @@ extension StorageService {
     return pair
   }
 
-  private func finishMerging(_ job: JobRecord) async throws(RPCError) { try await noteEnd(of: job, as: .done) }
+  /// All was merged that can be now. The caller holds the volume's lock.
+  private func ended(_ job: JobRecord) async throws(RPCError) -> NextMerge {
+    let isOpen = table.stack(of: job.volume) != nil
+    try await noteEnd(of: job, as: .done, clearingMark: !isOpen)
+    return .none
+  }
 
   /// Ends a job between two pairs, when that was asked for; the volume reads the same, with more layers than it needs.
   private func stopMerging(_ job: JobRecord) async {
     guard jobs.isCancelled(job.id) else { return }
-    try? await noteEnd(of: job, as: .cancelled)
+    // Whether the volume is in use is known only with its lock: the mark stays until it is closed the next time.
+    try? await noteEnd(of: job, as: .cancelled, clearingMark: false)
   }
 
-  private func noteEnd(of job: JobRecord, as outcome: JobState) async throws(RPCError) {
-    let isUsed = table.stack(of: job.volume) != nil
+  private func noteEnd(
+    of job: JobRecord, as outcome: JobState, clearingMark: Bool
+  ) async throws(RPCError) {
     try await state.write { transaction in
       guard var ended = try Catalog.job(job.id, in: transaction.database) else { return }
       ended.state = outcome
       ended.endedMilliseconds = self.environment.now()
       try transaction.update(ended)
-      if !isUsed {
+      if clearingMark {
         try transaction.execute("UPDATE volume SET openForWriting = 0 WHERE name = ?", [job.volume.rawValue])
       }
     }

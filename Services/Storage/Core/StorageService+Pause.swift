@@ -20,9 +20,15 @@ extension StorageService {
     }
     await flush(volume)
     await operations.run { for session in sessions { session.gate.pause() } }
-    let result: Result<T, RPCError>
     do throws(RPCError) {
       try await closeStack(of: volume)
+    } catch {
+      // What could not be flushed is known to these layers alone: they stay.
+      for session in sessions { session.gate.resume() }
+      throw error
+    }
+    let result: Result<T, RPCError>
+    do throws(RPCError) {
       result = .success(try await body())
     } catch {
       environment.logger.error(
@@ -40,15 +46,21 @@ extension StorageService {
   }
 
   private func closeStack(of volume: VolumeName) async throws(RPCError) {
-    guard let stack = table.takeStack(of: volume) else { return }
+    guard let stack = table.stack(of: volume) else { return }
     try await blocking { () throws(RPCError) in
-      do throws(BlockError) { try stack.close() } catch {
+      do throws(BlockError) { try stack.top.flush() } catch {
         throw Self.complaint(about: error, while: "closing volume \(volume)")
       }
+      self.table.takeStack(of: volume)?.closeFlushed()
     }
   }
 
   private func reopen(_ volume: VolumeName, for sessions: [Session]) async {
+    // Who was fenced meanwhile does not come back.
+    guard !table.sessions(of: volume).isEmpty else {
+      for session in sessions { session.gate.resume() }
+      return
+    }
     do throws(RPCError) {
       let stack = try await openLayers(of: try await chain(of: volume), writing: true, connecting: true)
       for session in sessions { session.gate.resume(on: stack.top) }

@@ -28,8 +28,10 @@ extension StorageService {
         try await blocking { () throws(RPCError) in try self.store.grow(top, to: size) }
         try step("resize.commit")
         return try await state.write { transaction in
+          let job = try Catalog.runningJob(on: name, in: transaction.database)
           try transaction.execute(
-            "UPDATE volume SET sizeBytes = ?, openForWriting = ? WHERE name = ?", [size, isUsed, name.rawValue])
+            "UPDATE volume SET sizeBytes = ?, openForWriting = ? WHERE name = ?",
+            [size, isUsed || job != nil, name.rawValue])
           var resized = chain
           resized.volume.sizeBytes = size
           return self.status(of: resized)
@@ -44,14 +46,12 @@ extension StorageService {
 
   func check(_ params: CheckVolume.Params) async throws(RPCError) -> CheckVolume.Result {
     let name = params.volume
-    return try await locks.with(name.rawValue, for: CheckVolume.name) { () throws(RPCError) in
-      let chain = try await chain(of: name)
-      let stack = table.stack(of: name)
-      return try await blocking(on: copies) { () throws(RPCError) in
-        // What only memory knows would be missed in the files.
-        if let stack { try? stack.top.flush() }
-        return try self.store.check(chain.layers + chain.branches)
-      }
+    let chain = try await chain(of: name)
+    let stack = table.stack(of: name)
+    return try await blocking { () throws(RPCError) in
+      // What only memory knows would be missed in the files.
+      if let stack { try? stack.top.flush() }
+      return try self.store.check(chain.layers + chain.branches)
     }
   }
 }

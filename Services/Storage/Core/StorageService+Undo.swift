@@ -32,6 +32,8 @@ extension StorageService {
       let chain = try await chain(of: name)
       guard let undo = chain.layers.first, chain.hasUndoLayer else { throw Complaint.noUndoLayer(name) }
       try await requireDisconnected(chain.volume)
+      // The layer below would be written again, and may be part of a merge.
+      try await requireNoJob(on: name)
       let unfinished = try await state.read { database in try Catalog.commit(of: name, in: database) }
       guard unfinished == nil else { throw Complaint.commitUnfinished(name) }
       let planned = Self.withoutUndo(chain, keepEnabled: params.keepEnabled == true)

@@ -119,7 +119,9 @@ extension StorageService {
 
   func delete(_ params: DeleteVolume.Params) async throws(RPCError) -> DeleteVolume.Result {
     let name = params.volume
-    try await endJob(on: name)
+    // Only where nothing else forbids it.
+    let current = try await state.read { database in try Catalog.volume(name, in: database) }
+    if table.sessionCount(of: name) == 0, current?.connected == false { try await endJob(on: name) }
     let removed = try await locks.with(name.rawValue, for: DeleteVolume.name) { () throws(RPCError) -> [LayerRecord]? in
       let found = try await state.read { database in try Catalog.chain(of: name, in: database) }
       guard let found else { return nil }

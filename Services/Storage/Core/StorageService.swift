@@ -22,6 +22,8 @@ public final class StorageService: Sendable {
   let table: VolumeTable
   let pace: ResyncPace
   let operations = WorkerPool(name: "storage-op", limit: StorageLimits.operationThreads)
+  /// What waits for the end of connections: that may itself wait for an operation.
+  let endings = WorkerPool(name: "storage-end", limit: StorageLimits.operationThreads)
   let copies = WorkerPool(name: "storage-copy", limit: StorageLimits.copyThreads)
   let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
   /// Whether the service ends: sessions are closed by us then, and their clients will come back to the next instance.

@@ -13,6 +13,9 @@ final class VolumeStack: Sendable {
     self.opened = opened
   }
 
+  /// Gives the files back; nothing may have been written since the last flush. Blocks.
+  func closeFlushed() { for layer in opened { layer.close() } }
+
   /// Makes durable what was written, and gives the files back, even where that fails. Blocks.
   func close() throws(BlockError) {
     var failure: BlockError?

@@ -1,7 +1,8 @@
 import BlockLayers
 
 extension VHDLayer {
-  /// Makes a file larger; what is new reads as zeros, or as the parent where that is larger. Durable when it returns. Cut off at any point the file has its old size or the new one, and the call can be repeated.
+  /// Makes a file larger; what is new reads as zeros, or as the parent where that is larger. Durable when it returns. Cut
+  /// off at any point the file has its old size or the new one, and the call can be repeated.
   ///
   /// A dynamic or differencing file whose table has no room for the new blocks gets a new table behind the last block;
   /// no block is moved. Nobody may have the file open.

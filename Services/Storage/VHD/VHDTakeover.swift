@@ -10,7 +10,6 @@ extension VHDLayer {
   /// - Throws: `damaged` when it is no VHD file, or one whose footer at the end is missing.
   public static func takeIdentity(_ identity: VHDIdentity, in file: any ByteFile) throws(BlockError) {
     let structure = try VHDStructure(file)
-    if structure.identity == identity, !structure.usedCopy, try structure.copyIsEqual(in: file) { return }
     guard !structure.usedCopy else {
       // Cut off in the footer at the end, which the copy stands for until the file is opened to be written.
       if structure.identity == identity { return }
@@ -28,12 +27,6 @@ extension VHDLayer {
 }
 
 extension VHDStructure {
-  /// Whether the copy of the footer, where there is to be one, is like the footer.
-  fileprivate func copyIsEqual(in file: any ByteFile) throws(BlockError) -> Bool {
-    if kind == .fixed { return true }
-    return try file.vhdBytes(at: 0, count: footerBytes.count) == footerBytes
-  }
-
   /// The footer as it was read, with another identity.
   fileprivate func footerBytes(_ identity: VHDIdentity) -> [UInt8] {
     var bytes = footerBytes

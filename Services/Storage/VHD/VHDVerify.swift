@@ -51,14 +51,19 @@ extension VHDLayer {
   ) throws(BlockError) -> [Place] {
     let space = BlockMap.space(blockSize: header.blockSize)
     let metadata = structure.metadata
-    var places: [Place] = []
+    var entries: [Place] = []
     try structure.forEachEntry(header, in: file) { block, entry in
-      let place = Place(block: block, start: Int64(entry) * 512)
-      let isOutside = place.start + space > structure.fileSize
+      entries.append(Place(block: block, start: Int64(entry) * 512))
+    }
+    // Asked after the table was read: a file that is being written may have grown meanwhile.
+    let fileSize = max(structure.fileSize, try file.size())
+    var places: [Place] = []
+    for place in entries {
+      let isOutside = place.start + space > fileSize
       if isOutside || metadata.contains(where: { $0.overlaps(place.start..<place.start + space) }) {
         report.add(
-          .entryOutside, at: header.tableOffset + 4 * Int64(block),
-          "block \(block) is said to be at \(place.start), "
+          .entryOutside, at: header.tableOffset + 4 * Int64(place.block),
+          "block \(place.block) is said to be at \(place.start), "
             + (isOutside ? "outside of the file" : "over the file's structures"))
       } else {
         places.append(place)
