@@ -27,6 +27,12 @@ extension Instance {
     }
   }
 
+  /// The files of a volume's lowest layer and of the one above it, from the storage directory of a leg on.
+  func layerFiles(of volume: VolumeName) async throws -> (lower: String, upper: String) {
+    let layers = try await service.chain(of: volume).layers.suffix(2).map(\.path)
+    return (layers[1], layers[0])
+  }
+
   @discardableResult
   func snapshot(_ volume: VolumeName, _ name: SnapshotName) async throws -> VolumeStatus {
     try await call(CreateSnapshot.self, .init(volume: volume, snapshot: name))

@@ -1,4 +1,5 @@
 import BlockLayers
+import Foundation
 import Primitives
 import RPC
 import StorageAPI
@@ -158,6 +159,56 @@ import Testing
     try await storage.ended(job)
     #expect(try await storage.call(DeleteSnapshot.self, delete).job == job.job)
     await storage.stop()
+  }
+
+  @Test func `while layers are merged nothing is done that would write them`() async throws {
+    let host = try TestHost()
+    let hold = Hold("merge.fold")
+    let storage = try await host.start(beforeStep: hold.step)
+    try await storage.create("disk")
+    try await storage.write("old", to: "disk", at: 0)
+    try await storage.snapshot("disk", "first")
+    try await storage.snapshot("disk", "second")
+    _ = try await storage.call(EnableUndo.self, .init(volume: "disk"))
+    try await storage.write("new", to: "disk", at: 0)
+    let job = try await storage.call(DeleteSnapshot.self, .init(volume: "disk", snapshot: "first"))
+    #expect(await failure { try await storage.call(DiscardUndo.self, .init(volume: "disk")) }?.kind == "volumeInUse")
+    #expect(await failure { try await storage.call(CommitUndo.self, .init(volume: "disk")) }?.kind == "volumeInUse")
+    #expect(await failure { try await storage.revert("disk", to: "second") }?.kind == "volumeInUse")
+    hold.release()
+    #expect(try await storage.ended(job).state == .done)
+    _ = try await storage.call(DiscardUndo.self, .init(volume: "disk"))
+    #expect(try await storage.text(of: "disk", at: 0) == "old")
+    await storage.stop()
+  }
+
+  @Test func `a merge that was cut off between the legs is finished, and both legs count`() async throws {
+    let host = try TestHost()
+    let hold = Interruption(before: 0)
+    let first = try await host.start { step in if step == "merge.commit" { try hold.step() } }
+    try await first.create("disk")
+    try await first.write("old", to: "disk", at: 0)
+    try await first.snapshot("disk", "first")
+    try await first.write("new", to: "disk", at: 512)
+    let (lower, upper) = try await first.layerFiles(of: "disk")
+    let kept = "\(host.root)/kept.vhd"
+    try FileManager.default.copyItem(atPath: "\(host.leg(.io1))/\(upper)", toPath: kept)
+    _ = try await first.call(DeleteSnapshot.self, .init(volume: "disk", snapshot: "first"))
+    while !hold.wasReached { try await Task.sleep(for: .milliseconds(2)) }
+    await first.kill()
+    // On one leg the names are as before, and so is the file that was to be replaced.
+    let leg = host.leg(.io1)
+    try FileManager.default.moveItem(atPath: "\(leg)/\(upper)", toPath: "\(leg)/\(lower)")
+    try FileManager.default.moveItem(atPath: kept, toPath: "\(leg)/\(upper)")
+
+    let second = try await host.start()
+    try await second.allJobsEnded()
+    #expect(try await second.text(of: "disk", at: 0) == "old")
+    #expect(try await second.text(of: "disk", at: 512) == "new")
+    #expect(second.service.legs.inStep.count == 2)
+    try await second.requireNoStrayFiles()
+    await second.stop()
+    #expect(try host.legsAreEqual())
   }
 }
 
