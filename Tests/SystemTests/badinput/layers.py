@@ -29,7 +29,8 @@ class Layers:
         layer = host.call("storage", "volume.show", volume=volume)["layers"][0]["layer"]
         self.paths = [
             os.path.join(directory, file) for leg in LEGS for directory, _, files in os.walk(lab.leg(leg))
-            for file in files if layer.replace("-", "").lower() in file.replace("-", "").lower()]
+            for file in files
+            if file.endswith(".vhd") and layer.replace("-", "").lower() in file.replace("-", "").lower()]
         require(len(self.paths) == 2, "the files of layer %s: %s", layer, self.paths)
         self.saved = [open(path, "rb").read() for path in self.paths]
 
