@@ -37,14 +37,14 @@ final class HotExtents: @unchecked Sendable {
   init(_ record: IntentRecord, isDurable: Bool) {
     self.record = record
     self.isDurable = isDurable
-    guard let memory = calloc(IntentRecord.extentLimit, MemoryLayout<Atomic<UInt8>>.stride) else {
+    guard let states = MappedMemory.zeros(of: Atomic<UInt8>.self, IntentRecord.extentLimit) else {
       fatalError("out of memory")
     }
-    states = memory.bindMemory(to: Atomic<UInt8>.self, capacity: IntentRecord.extentLimit)
+    self.states = states
     record.hot.forEach { states[$0].store(State.hot, ordering: .relaxed) }
   }
 
-  deinit { free(states) }
+  deinit { MappedMemory.giveBack(states, IntentRecord.extentLimit) }
 
   // MARK: The way of every write
 

@@ -39,8 +39,9 @@ public enum StorageLimits {
   static let settlingTime: Duration = .milliseconds(500)
   /// Time between two looks whether calls on a leg that hung have ended.
   static let stuckPause: Duration = .milliseconds(100)
-  /// An extent that was not written for between one and two of these becomes cold: a crash then leaves it alone.
-  static let idleTime: Duration = .seconds(5)
+  /// An extent that was not written for between one and two of these becomes cold: a crash then leaves it alone. The first
+  /// write to a cold one waits for a disk, so this is not short.
+  static let idleTime: Duration = .seconds(60)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.

@@ -47,9 +47,9 @@ final class BlockMap: @unchecked Sendable {
     sectors = Int(blockSize / 512)
     words = (sectors + 63) / 64
     bitmapLength = Self.bitmapLength(blockSize: blockSize)
-    guard let table = Self.zeros(of: UInt32.self, count) else { return nil }
-    guard let slots = Self.zeros(of: UInt.self, count) else {
-      Self.giveBack(table, count)
+    guard let table = MappedMemory.zeros(of: UInt32.self, count) else { return nil }
+    guard let slots = MappedMemory.zeros(of: UInt.self, count) else {
+      MappedMemory.giveBack(table, count)
       return nil
     }
     self.table = table
@@ -58,8 +58,8 @@ final class BlockMap: @unchecked Sendable {
 
   deinit {
     for block in bitmapsInMemory { Self.bitmap(slots[Int(block)])?.deallocate() }
-    Self.giveBack(table, count)
-    Self.giveBack(slots, count)
+    MappedMemory.giveBack(table, count)
+    MappedMemory.giveBack(slots, count)
   }
 
   // MARK: Blocks
@@ -222,21 +222,6 @@ final class BlockMap: @unchecked Sendable {
   }
 
   // MARK: Memory
-
-  /// Memory of the kernel's own zeros; nil when there is none. The allocator would write zeros over memory that was used before,
-  /// and so take all of it.
-  private static func zeros<T>(of type: T.Type, _ count: Int) -> UnsafeMutablePointer<T>? {
-    let memory = mmap(
-      nil, length(type, count), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    guard let memory, memory != UnsafeMutableRawPointer(bitPattern: -1) else { return nil }
-    return memory.bindMemory(to: type, capacity: max(count, 1))
-  }
-
-  private static func giveBack<T>(_ memory: UnsafeMutablePointer<T>, _ count: Int) {
-    munmap(memory, length(T.self, count))
-  }
-
-  private static func length<T>(_ type: T.Type, _ count: Int) -> Int { max(count, 1) * MemoryLayout<T>.stride }
 
   /// Word 0 tells whether it is dirty; the others are the bitmap, the first sector in the highest bit.
   private func makeBitmap() -> UnsafeMutablePointer<Word> {
