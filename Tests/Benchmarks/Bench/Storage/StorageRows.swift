@@ -75,7 +75,9 @@ struct StorageRows {
     }
     var row = BenchmarkRow(
       benchmark, unit: "1/s", ours: Samples(own).median, peer: Samples(others).median, peerName: peer, goal: goal)
-    row.medianRatio = Samples(zip(own, others).compactMap { $1 > 0 ? $0 / $1 : nil }).median
+    // One that finished nothing in its time has no rate to compare with.
+    let ratios = Samples(zip(own, others).compactMap { $1 > 0 ? $0 / $1 : nil })
+    row.medianRatio = ratios.count > 0 ? ratios.median : nil
     return row
   }
 }
