@@ -46,6 +46,8 @@ final class TestHost: Sendable {
     var environment = StorageEnvironment(
       legDirectories: [.io0: leg(.io0), .io1: leg(.io1)],
       shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], nbdSocketPath: "\(root)/run/nbd.sock",
+      // Disks that are slow because of something else are not what is tested here.
+      legAnswerBound: .seconds(30),
       publish: { severity, kind, subject, message, data in
         alerts.append(.init(severity: severity, kind: kind, subject: subject, message: message, data: data))
       }, logger: logger)
