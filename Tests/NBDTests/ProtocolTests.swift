@@ -62,7 +62,7 @@ import Testing
       (0, 0x8000, 0, 512, 0, 22), (0, 4, 0, 512, 0, 22), (0, 0, 0, .max, 0, 75),
       (1, 0, size, 512, 512, 28), (1, 16, 0, 512, 512, 22), (1, 0, 0, 0, 0, 22),
       (1, 0, 0, (32 << 20) + 1, (32 << 20) + 1, 22),
-      (3, 0, 1, 0, 0, 22), (4, 0, size, 512, 0, 28), (5, 0, size, 512, 0, 22), (6, 0, 1, .max, 0, 28),
+      (3, 0, 1, 0, 0, 22), (4, 0, size, 512, 0, 22), (5, 0, size, 512, 0, 22), (6, 0, 1, .max, 0, 28),
       (7, 0, 0, 512, 0, 22), (8, 0, 0, 512, 0, 22), (99, 0, 0, 0, 0, 22),
     ]
     for (index, (type, flags, offset, count, payload, error)) in invalid.enumerated() {
@@ -171,6 +171,18 @@ import Testing
     try silent.go("a")
     good.request(3)
     #expect(try #require(good.simpleReply()) == (0, 1))
+  }
+
+  @Test func `who was refused an export makes room for a connection too many`() throws {
+    var limits = NBDLimits()
+    limits.connections = 1
+    let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 4096))], limits: limits)
+    let refused = try WireClient(server)
+    try refused.greet()
+    refused.option(7, big(UInt32(4)) + Array("none".utf8) + big(UInt16(0)))
+    #expect(try refused.finalReply() == 0x8000_0006)
+    try WireClient(server).go("a")
+    #expect(refused.isEnded())
   }
 
   @Test func `a connection too many is closed and the others stay`() throws {

@@ -121,7 +121,8 @@ struct NBDNegotiation: ~Copyable {
     do throws(NBDRefusal) {
       export = try open(name)
     } catch {
-      if !isGo { forgetName() }
+      // Who was refused has chosen nothing: it keeps nobody else out.
+      forgetName()
       try refuse(number, error)
       return nil
     }

@@ -92,7 +92,8 @@ struct NBDTransmission: ~Copyable {
     if transfers, request.count > limits.requestBytes { return command == .read ? .overflow : .invalid }
     guard request.count > 0 else { return .invalid }
     guard request.offset >= 0, Int64(request.count) <= size, request.offset <= size - Int64(request.count) else {
-      return writes ? .noSpace : .invalid
+      // A trim beyond the end is as wrong as a read there; a write has no space.
+      return writes && command != .trim ? .noSpace : .invalid
     }
     return nil
   }
