@@ -145,7 +145,7 @@ def requests(host):
         for command, offset, count, error in (
             (READ, SIZE, 1, EINVAL), (READ, SIZE - 1, 2, EINVAL), (READ, 2**64 - 1, 1, EINVAL), (READ, 2**63, 512, EINVAL),
             (READ, 0, 0, EINVAL), (READ, 0, 0xFFFFFFFF, EOVERFLOW), (READ, 0, (32 << 20) + 1, EOVERFLOW),
-            (TRIM, SIZE, 1, ENOSPC), (TRIM, 0, 0xFFFFFFFF, ENOSPC), (TRIM, 0, 0, EINVAL), (ZEROES, SIZE - 1, 2, ENOSPC),
+            (TRIM, SIZE, 1, EINVAL), (TRIM, 0, 0xFFFFFFFF, EINVAL), (TRIM, 0, 0, EINVAL), (ZEROES, SIZE - 1, 2, ENOSPC),
             (ZEROES, 2**64 - 1, 2, ENOSPC), (CACHE, SIZE, 1, EINVAL), (CACHE, 0, 0, EINVAL), (FLUSH, 1, 0, EINVAL),
             (FLUSH, 0, 1, EINVAL), (STATUS, 0, 512, EINVAL), (8, 0, 512, EINVAL), (0xFFFF, 0, 512, EINVAL),
         ):
