@@ -124,6 +124,21 @@ import Testing
     await host.remove()
   }
 
+  @Test func aModuleIsKeptWhenTheOthersLegWasLostSinceSomebodyLooked() async throws {
+    let host = try SimulatedHost()
+    try await host.becomesDuplex()
+    host.legs.set(.io0, .lost)
+    for command in [ModuleCommand.offline, .fail] {
+      let error = await #expect(throws: RPCError.self) { try await host.command(command, .io1).get() }
+      #expect(error?.matches(HardwareFailure.lastInService) == true)
+    }
+    #expect(await host.state(.io0) == .broken)
+    #expect(await host.state(.io1) == .online)
+    host.legs.set(.io0, .inStep)
+    try await host.becomesDuplex()
+    await host.remove()
+  }
+
   @Test func aFollowerGetsTheStatesAndThenEachChange() async throws {
     let host = try SimulatedHost()
     try await host.becomesDuplex()

@@ -11,7 +11,7 @@ extension HardwareSupervisor {
   public func command(
     _ command: ModuleCommand, _ module: ModuleID, reason: String? = nil, force: Bool = false
   ) async throws(RPCError) -> ModuleStatus {
-    if module.kind == .cpu, command == .fail || command == .offline { await partnerIsJudged(module) }
+    if command == .offline || command == .fail { await partnerIsJudged(module) }
     var began = false
     let revisions = try await commit { draft throws(RPCError) in
       began = try draft.carryOut(command, module, reason: reason, force: force, partner: carries(module, draft))
@@ -20,15 +20,21 @@ extension HardwareSupervisor {
     guard command != .online, command != .insert, began || driving.contains(module) else { return status(of: module) }
     // The end of its own module is what this instance cannot tell of.
     if command != .offline, module == around.module { return status(of: module) }
-    let outcome = await outcome(module, revisions[module, default: 0])
-    if outcome == .unitsDidNotStop {
-      throw RPCError(
-        HardwareFailure.unitsDidNotStop,
-        "Processes of \(module.rawValue) did not end within \(limits.isolation / 1_000_000_000) s though they were "
-          + "killed; the killing goes on. See 'systemctl status \(UnitNames.slice(module))'.",
-        data: ["module": .string(module.rawValue), "slice": .string(UnitNames.slice(module))])
+    switch await outcome(module, revisions[module, default: 0]) {
+    case .unitsDidNotStop: throw unitsDidNotStop(module)
+    case .kept:
+      if let record = records[module] { throw lastInService(command, record, partner: records[module.partner]) }
+    case .done, .superseded: break
     }
     return status(of: module)
+  }
+
+  private func unitsDidNotStop(_ module: ModuleID) -> RPCError {
+    RPCError(
+      HardwareFailure.unitsDidNotStop,
+      "Processes of \(module.rawValue) did not end within \(limits.isolation / 1_000_000_000) s though they were "
+        + "killed; the killing goes on. See 'systemctl status \(UnitNames.slice(module))'.",
+      data: ["module": .string(module.rawValue), "slice": .string(UnitNames.slice(module))])
   }
 
   /// Whether the partner can carry on alone.
@@ -37,8 +43,10 @@ extension HardwareSupervisor {
     return module.kind == .io || standing(module.partner) == .alive
   }
 
-  /// Waits, after a takeover, until it is known whether the partner is there.
+  /// Waits until it is known whether the partner is there: a CPU module after a takeover, the legs of an I/O module as its
+  /// services see them now.
   private func partnerIsJudged(_ module: ModuleID) async {
+    guard module.kind == .cpu else { return await examineLegs(of: [module.partner]) }
     while !isStopped, standing(module.partner) == .unknown, now < graceUntil + limits.heartbeatBound {
       await pause(limits.emptyPoll)
     }

@@ -5,7 +5,11 @@ import RPC
 import UnitManager
 
 /// How a task ended, for a caller who waits for it.
-enum TaskOutcome: Sendable { case done, superseded, unitsDidNotStop }
+enum TaskOutcome: Sendable {
+  case done, superseded, unitsDidNotStop
+  /// The module stays in service: its partner was lost meanwhile.
+  case kept
+}
 
 /// Somebody who waits until the task that began with this revision is done.
 struct Waiter {
@@ -100,7 +104,7 @@ extension HardwareSupervisor {
       case .there: return true
       case .mayCome: await pause(limits.unitPoll)
       case .missing:
-        _ = await step(module, revision) { draft in draft.keepLast(module) }
+        if await step(module, revision, { draft in draft.keepLast(module) }) != nil { finish(module, revision, .kept) }
         return false
       }
     }

@@ -53,8 +53,8 @@ extension HardwareSupervisor {
   }
 
   /// Brings the states of I/O modules in line with legs that were lost, or came back, by themselves.
-  func examineLegs() async {
-    for module in ModuleID.all(of: .io) {
+  func examineLegs(of modules: [ModuleID] = ModuleID.all(of: .io)) async {
+    for module in modules {
       guard let record = records[module], record.task == .none, isWatched(record) else { continue }
       let revision = revisions[module, default: 0]
       let views = await views(of: module).filter { $0.status != nil }
