@@ -88,6 +88,12 @@ extension Session {
       let status = try? await call(ShowVolume.self, .init(volume: volume), on: .storage)
       return status.map { ($0.snapshots.map(\.snapshot.rawValue), SnapshotName.noun) }
     }
+    if error.matches(StorageFailure.noSuchCheckpoint), case .string(let text) = error.data["volume"],
+      let volume = VolumeName(rawValue: text)
+    {
+      let status = try? await call(ShowVolume.self, .init(volume: volume), on: .storage)
+      return status.map { ($0.checkpoints.map(\.checkpoint.rawValue), CheckpointName.noun) }
+    }
     if error.matches(StorageFailure.noSuchImage) {
       let list = try? await call(ListImages.self, Nothing(), on: .storage)
       return list.map { ($0.images.map(\.image.rawValue), ImageName.noun) }

@@ -63,6 +63,13 @@ public struct ImageName: UserName {
   public static var noun: String { "image" }
 }
 
+/// The name of a checkpoint: a moment from which on it is kept what changes in a volume.
+public struct CheckpointName: UserName {
+  public let rawValue: String
+  public init(unchecked: String) { rawValue = unchecked }
+  public static var noun: String { "checkpoint" }
+}
+
 /// The name of a snapshot: a volume's content at some time.
 public struct SnapshotName: UserName {
   public let rawValue: String

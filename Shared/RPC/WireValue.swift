@@ -114,6 +114,7 @@ extension VolumeName: WireValue {}
 extension VMName: WireValue {}
 extension ImageName: WireValue {}
 extension SnapshotName: WireValue {}
+extension CheckpointName: WireValue {}
 
 extension GenerationID: WireValue {
   public static var schema: Schema { .string(pattern: "^[0-9a-f]{32}$") }

@@ -10,6 +10,7 @@ public enum CreateSnapshot: RPCMethod {
   public static let effect = Effect.keyed
   public static let failures: [StorageFailure] = [
     .noSuchVolume, .volumeInUse, .snapshotExists, .undoLayerExists, .tooManyLayers, .legUnavailable, .outOfSpace,
+    .checkpointExists, .tooManyCheckpoints,
   ]
 
   /// What `volume.createSnapshot` is told.
@@ -20,11 +21,13 @@ public enum CreateSnapshot: RPCMethod {
     public var snapshot: SnapshotName
     /// What it is, at most 1,000 characters.
     public var description: String?
+    /// Makes a checkpoint of this name at the same moment: from then on it is kept which blocks of the volume change.
+    public var checkpoint: CheckpointName?
     /// Key that a repeat must carry.
     public var requestKey: RequestKey?
 
     public enum CodingKeys: CodingKey, CaseIterable {
-      case volume, snapshot, description, requestKey
+      case volume, snapshot, description, checkpoint, requestKey
     }
 
     public static func field(_ key: CodingKeys) -> Field<Params> {
@@ -32,14 +35,23 @@ public enum CreateSnapshot: RPCMethod {
       case .volume: Field(\.volume, "The volume.")
       case .snapshot: Field(\.snapshot, "Name of the snapshot.")
       case .description: Field(\.description, "What it is, at most 1,000 characters.")
+      case .checkpoint:
+        Field(
+          \.checkpoint,
+          "Makes a checkpoint of this name at the same moment: from then on it is kept which blocks of the volume change."
+        )
       case .requestKey: Field(\.requestKey, "Key that a repeat must carry.")
       }
     }
 
-    public init(volume: VolumeName, snapshot: SnapshotName, description: String? = nil, requestKey: RequestKey? = nil) {
+    public init(
+      volume: VolumeName, snapshot: SnapshotName, description: String? = nil, checkpoint: CheckpointName? = nil,
+      requestKey: RequestKey? = nil
+    ) {
       self.volume = volume
       self.snapshot = snapshot
       self.description = description
+      self.checkpoint = checkpoint
       self.requestKey = requestKey
     }
   }

@@ -23,6 +23,9 @@ public enum StorageFailure: Int, RPCFailure {
   case snapshotsExist
   case tooManyLayers
   case noSuchJob
+  case noSuchCheckpoint
+  case checkpointExists
+  case tooManyCheckpoints
 
   public var summary: String {
     switch self {
@@ -47,6 +50,9 @@ public enum StorageFailure: Int, RPCFailure {
     case .snapshotsExist: "The volume has snapshots, and the operation is for volumes without."
     case .tooManyLayers: "The volume's chain has as many layers as are allowed."
     case .noSuchJob: "No job has that number."
+    case .noSuchCheckpoint: "The volume has no checkpoint of that name."
+    case .checkpointExists: "The volume has a checkpoint of that name already."
+    case .tooManyCheckpoints: "The volume has as many checkpoints as are allowed."
     }
   }
 }

@@ -13,6 +13,8 @@ public struct VolumeStatus: WireObject, Equatable {
   public var layers: [LayerStatus]
   /// Its snapshots, the oldest first.
   public var snapshots: [SnapshotStatus]
+  /// Its checkpoints, the oldest first.
+  public var checkpoints: [CheckpointStatus]
   /// Whether what is written can be discarded.
   public var hasUndoLayer: Bool
   /// Grows with every fence; an export is valid for one generation.
@@ -23,7 +25,7 @@ public struct VolumeStatus: WireObject, Equatable {
   public var legs: [LegID]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, snapshots, hasUndoLayer, generation, sessions, legs
+    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -33,6 +35,7 @@ public struct VolumeStatus: WireObject, Equatable {
     case .image: Field(\.image, "The library image that it is based on.")
     case .layers: Field(\.layers, "Its chain, topmost first.")
     case .snapshots: Field(\.snapshots, "Its snapshots, the oldest first.")
+    case .checkpoints: Field(\.checkpoints, "Its checkpoints, the oldest first.")
     case .hasUndoLayer: Field(\.hasUndoLayer, "Whether what is written can be discarded.")
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
@@ -46,6 +49,7 @@ public struct VolumeStatus: WireObject, Equatable {
     image: ImageName? = nil,
     layers: [LayerStatus],
     snapshots: [SnapshotStatus] = [],
+    checkpoints: [CheckpointStatus] = [],
     hasUndoLayer: Bool,
     generation: Int64,
     sessions: Int,
@@ -56,6 +60,7 @@ public struct VolumeStatus: WireObject, Equatable {
     self.image = image
     self.layers = layers
     self.snapshots = snapshots
+    self.checkpoints = checkpoints
     self.hasUndoLayer = hasUndoLayer
     self.generation = generation
     self.sessions = sessions

@@ -85,7 +85,8 @@ enum Catalog {
       database, sql: "SELECT * FROM layer WHERE volume = ? ORDER BY id", arguments: [volume.name.rawValue])
     return Chain(
       volume: volume, layers: layers, branches: try own.map(layer).filter { !known.contains($0.id) },
-      snapshots: try snapshots(of: volume.name, in: database))
+      snapshots: try snapshots(of: volume.name, in: database),
+      checkpoints: try checkpoints(of: volume.name, in: database))
   }
 
   private static func snapshots(of volume: VolumeName, in database: Database) throws -> [SnapshotRecord] {

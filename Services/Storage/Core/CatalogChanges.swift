@@ -60,6 +60,7 @@ extension Transaction {
       "UPDATE counter SET value = max(value, ?) WHERE name = 'generation'", [volume.generation + 1])
     try execute("DELETE FROM commitIntent WHERE volume = ?", [volume.name.rawValue])
     try execute("DELETE FROM snapshot WHERE volume = ?", [volume.name.rawValue])
+    try removeCheckpoints(of: volume.name)
     try execute("DELETE FROM volume WHERE name = ?", [volume.name.rawValue])
   }
 

@@ -104,6 +104,27 @@ enum Complaint {
       data: ["volume": .string(volume.rawValue), "snapshot": .string(snapshot.rawValue)])
   }
 
+  static func noSuchCheckpoint(_ checkpoint: CheckpointName, of volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.noSuchCheckpoint,
+      "Volume \(volume) has no checkpoint \(checkpoint); volume.show shows those there are.",
+      data: ["volume": .string(volume.rawValue), "checkpoint": .string(checkpoint.rawValue)])
+  }
+
+  static func checkpointExists(_ checkpoint: CheckpointName, of volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.checkpointExists,
+      "Volume \(volume) has a checkpoint \(checkpoint) already; choose another name or delete that one first.",
+      data: ["volume": .string(volume.rawValue), "checkpoint": .string(checkpoint.rawValue)])
+  }
+
+  static func tooManyCheckpoints(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.tooManyCheckpoints,
+      "Volume \(volume) has \(StorageLimits.checkpoints) checkpoints, which is the most; delete some first.",
+      data: ["volume": .string(volume.rawValue)])
+  }
+
   static func snapshotUndo(_ volume: VolumeName) -> RPCError {
     RPCError(
       StorageFailure.undoLayerExists,

@@ -23,10 +23,10 @@ final class LayerStore: Sendable {
   // MARK: Layers
 
   /// The layers of a chain, open: the topmost to be written, the others to be read.
-  func open(_ chain: Chain) throws(RPCError) -> VolumeStack {
+  func open(_ chain: Chain, tracker: ChangeTracker? = nil) throws(RPCError) -> VolumeStack {
     let opened = try open(chain.layers, writable: 0..<1)
     guard let top = opened.first else { throw Complaint.internalError("volume \(chain.volume.name) has no layer") }
-    return VolumeStack(top: top.device, opened: opened)
+    return VolumeStack(top: top.device, opened: opened, tracker: tracker)
   }
 
   /// Copies what the topmost layer holds into the one below it. Returns how many bytes that were.

@@ -69,6 +69,19 @@ struct SnapshotRecord: Sendable, Equatable {
   var createdMilliseconds: Int64
 }
 
+/// A checkpoint as the state holds it: a moment from which on it is kept what changed.
+struct CheckpointRecord: Sendable, Equatable {
+  /// Higher than that of every checkpoint made before.
+  var id: Int64 = 0
+  var volume: VolumeName
+  var name: CheckpointName
+  var snapshot: SnapshotName?
+  /// Size of the volume at that moment.
+  var sizeBytes: Int64
+  var isAllChanged = false
+  var createdMilliseconds: Int64
+}
+
 /// A volume with its layers, topmost first; those of its image are among them.
 struct Chain: Sendable, Equatable {
   var volume: VolumeRecord
@@ -78,6 +91,8 @@ struct Chain: Sendable, Equatable {
   var branches: [LayerRecord] = []
   /// The oldest first.
   var snapshots: [SnapshotRecord] = []
+  /// The oldest first.
+  var checkpoints: [CheckpointRecord] = []
 
   /// The image that the volume is based on.
   var image: ImageName? { layers.lazy.compactMap(\.image).first }

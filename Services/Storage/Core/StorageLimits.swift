@@ -17,6 +17,13 @@ public enum StorageLimits {
   public static let tagCharacters = 32
   /// Most snapshots that a volume has.
   public static let snapshots = 48
+  /// Most checkpoints that a volume has.
+  public static let checkpoints = 16
+  /// Spans of 16 MiB in which changes are expected together; more while one write after the other finds none.
+  static let firstHotSpans = 4
+  static let mostHotSpans = 16
+  /// Time within which two such writes follow each other.
+  static let hotSpanBurst: Duration = .seconds(2)
   /// Jobs that ended of which the last are remembered.
   public static let rememberedJobs: Int64 = 200
   /// Bytes after which a job makes durable what it copied.

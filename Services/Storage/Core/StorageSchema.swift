@@ -90,5 +90,30 @@ public enum StorageSchema {
     -- Separated by blanks, which no tag has.
     ALTER TABLE image ADD COLUMN tags TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- Moments of volumes from which on it is kept what changed; each until the next one of the volume.
+    CREATE TABLE checkpoint (
+      -- In the order of their making.
+      id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+      volume TEXT NOT NULL,
+      name TEXT NOT NULL,
+      -- The snapshot that was taken at the same moment, as long as it is there.
+      snapshot TEXT,
+      sizeBytes INTEGER NOT NULL,
+      -- Whether all has to count as changed.
+      isAllChanged INTEGER NOT NULL DEFAULT 0,
+      createdMilliseconds INTEGER NOT NULL,
+      UNIQUE (volume, name)
+    ) STRICT;
+    -- What changed after a checkpoint, by spans of 16 MiB: a bit for each 64 KiB, the lowest first.
+    CREATE TABLE changedSpan (
+      checkpoint INTEGER NOT NULL,
+      span INTEGER NOT NULL,
+      bits BLOB,
+      -- Whether all of it has to count as changed, because it is being written.
+      isHot INTEGER NOT NULL DEFAULT 0,
+      PRIMARY KEY (checkpoint, span)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 }

@@ -100,7 +100,8 @@ extension StorageService {
     }
     if let stack = table.stack(of: name) { return stack }
     do throws(RPCError) {
-      let stack = try await blocking { () throws(RPCError) in try self.store.open(chain) }
+      let tracker = try await tracker(of: chain)
+      let stack = try await blocking { () throws(RPCError) in try self.store.open(chain, tracker: tracker) }
       table.setStack(stack, of: name)
       return stack
     } catch {
@@ -132,6 +133,7 @@ extension StorageService {
         "a volume's layers were not closed cleanly", metadata: ["volume": "\(name)", "error": "\(failure)"])
       throw Self.complaint(about: failure, while: "closing volume \(name)")
     }
+    await saveChanges(of: stack)
     // A client that we sent away, because this instance ends, comes back to the next one.
     let stopping = isStopping.load(ordering: .acquiring)
     try await state.write { transaction in

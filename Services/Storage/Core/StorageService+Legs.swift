@@ -41,6 +41,7 @@ extension StorageService {
         while true {
           try await Task.sleep(for: StorageLimits.idleTime)
           await self.operations.run { self.legs.coolDown() }
+          await self.saveIdleChanges()
         }
       }
       group.addTask { try await self.scrubNowAndThen() }

@@ -53,6 +53,7 @@ extension StorageService {
       }
       self.table.takeStack(of: volume)?.closeFlushed()
     }
+    await saveChanges(of: stack)
   }
 
   private func reopen(_ volume: VolumeName, for sessions: [Session]) async {

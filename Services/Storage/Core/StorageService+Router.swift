@@ -14,6 +14,7 @@ extension StorageService {
     router.serve(CreateSnapshot.self) { (params, _) throws(RPCError) in try await self.createSnapshot(params) }
     router.serve(RevertToSnapshot.self) { (params, _) throws(RPCError) in try await self.revertToSnapshot(params) }
     router.serve(DeleteSnapshot.self) { (params, _) throws(RPCError) in try await self.deleteSnapshot(params) }
+    router.serve(DeleteCheckpoint.self) { (params, _) throws(RPCError) in try await self.deleteCheckpoint(params) }
     router.serve(FlattenVolume.self) { (params, _) throws(RPCError) in try await self.flatten(params) }
     router.serve(RebaseVolume.self) { (params, _) throws(RPCError) in try await self.rebase(params) }
     router.serve(ResizeVolume.self) { (params, _) throws(RPCError) in try await self.resize(params) }

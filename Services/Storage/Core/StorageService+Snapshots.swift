@@ -15,16 +15,19 @@ extension StorageService {
         throw Complaint.snapshotExists(params.snapshot, of: name)
       }
       if chain.hasUndoLayer { throw Complaint.snapshotUndo(name) }
+      let checkpoint = try newCheckpoint(params.checkpoint, of: chain, with: params.snapshot)
       guard chain.snapshots.count < StorageLimits.snapshots else { throw Complaint.tooManySnapshots(name) }
       let snapshot = SnapshotRecord(
         volume: name, name: params.snapshot, layer: chain.volume.top, sizeBytes: chain.volume.sizeBytes,
         description: description, createdMilliseconds: environment.now())
       var planned = Self.withNewTop(chain)
       planned.snapshots.append(snapshot)
+      if let checkpoint { planned.checkpoints.append(checkpoint) }
       let plan = planned
       let status = try await changingTop(of: chain, to: plan, step: "createSnapshot") { () throws(RPCError) in
         try await state.perform(CreateSnapshot.self, params) { transaction in
           try transaction.insert(snapshot)
+          if let checkpoint { try transaction.insert(checkpoint) }
           try Self.putOnTop(plan, in: &transaction)
           return self.status(of: plan)
         }
@@ -59,6 +62,8 @@ extension StorageService {
         try await freeingSpace { () throws(RPCError) in
           try await state.perform(RevertToSnapshot.self, params) { transaction in
             for layer in dropped { try transaction.removeLayer(layer) }
+            // What was written since is among the changes already.
+            if chain.checkpoints.last?.snapshot != snapshot.name { try transaction.markAllChanged(name) }
             try Self.putOnTop(plan, in: &transaction)
             try transaction.execute(
               "UPDATE volume SET sizeBytes = ? WHERE name = ?", [plan.volume.sizeBytes, name.rawValue])
@@ -91,6 +96,9 @@ extension StorageService {
         try await state.perform(DeleteSnapshot.self, params) { transaction in
           try transaction.execute(
             "DELETE FROM snapshot WHERE volume = ? AND name = ?", [name.rawValue, params.snapshot.rawValue])
+          try transaction.execute(
+            "UPDATE checkpoint SET snapshot = NULL WHERE volume = ? AND snapshot = ?",
+            [name.rawValue, params.snapshot.rawValue])
           for layer in unneeded { try transaction.removeLayer(layer) }
           var job = JobRecord(id: 0, operation: .deleteSnapshot, volume: name, createdMilliseconds: now)
           guard let left = try Catalog.chain(of: name, in: transaction.database) else {

@@ -96,7 +96,8 @@ public final class StorageService: Sendable {
     }
     return VolumeStatus(
       volume: chain.volume.name, sizeBytes: chain.volume.sizeBytes, image: chain.image, layers: layers,
-      snapshots: snapshots(of: chain, on: primary), hasUndoLayer: chain.hasUndoLayer,
+      snapshots: snapshots(of: chain, on: primary), checkpoints: chain.checkpoints.map(\.status),
+      hasUndoLayer: chain.hasUndoLayer,
       generation: chain.volume.generation,
       sessions: table.sessionCount(of: chain.volume.name),
       legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)

@@ -5,11 +5,14 @@ import VHD
 final class VolumeStack: Sendable {
   /// What clients read and write.
   let top: any BlockDevice
+  /// What changes since the volume's newest checkpoint is noted here, where it has one.
+  let tracker: ChangeTracker?
   private let opened: [OpenLayer]
 
   /// `opened` are the layers, topmost first.
-  init(top: any BlockDevice, opened: [OpenLayer]) {
-    self.top = top
+  init(top: any BlockDevice, opened: [OpenLayer], tracker: ChangeTracker? = nil) {
+    self.top = tracker.map { TrackedDevice(top, tracker: $0) } ?? top
+    self.tracker = tracker
     self.opened = opened
   }
 
