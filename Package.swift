@@ -154,7 +154,11 @@ let testTargets: [Target] = [
   tests("VHDTests", ["VHD", "BlockLayers", "Primitives"]),
   tests("NBDTests", ["NBD", "BlockLayers", "Primitives", log]),
   tests(
-    "StorageTests", ["StorageCore", "VHD", "NBD", "BlockLayers", "ControlState", "RPC", "Primitives", log, sqlite] + apis),
+    "StorageTests",
+    [
+      "StorageCore", "ftctl", "RPCSocket", "VHD", "NBD", "BlockLayers", "ControlState", "RPC", "Primitives",
+      log, sqlite,
+    ] + apis),
   tests("AlertBusTests", ["AlertBusCore", "ControlState", "RPC", "Primitives", log] + apis),
   tests("LabTests", ["Lab", "ftctl", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
   tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),

@@ -8,7 +8,9 @@ struct LibraryCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "library",
     abstract: "The library of read-only base images.",
-    subcommands: [List.self, Show.self, Add.self, Capture.self, Promote.self, Edit.self, Delete.self])
+    subcommands: [
+      List.self, Show.self, Import.self, Export.self, Capture.self, Promote.self, Edit.self, Delete.self,
+    ])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the images.")
@@ -19,28 +21,6 @@ struct LibraryCommand: AsyncParsableCommand {
         try await session.show(ListImages.self, Nothing(), on: .storage) {
           ListText.images($0.images, .current, .standard)
         }
-      }
-    }
-  }
-
-  struct Add: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "Adds a raw disk image from a file.",
-      discussion: """
-        The file is uploaded into a volume of its own, which then becomes the image; the volume is deleted when that \
-        fails. Other formats: qemu-img convert -O raw IMAGE FILE.
-        """)
-    @Argument(help: "Name of the image.", transform: userName) var name: ImageName
-    @Argument(help: "The file.", completion: .file()) var file: String
-    @Option(help: "A sentence about it.") var description: String?
-    @Flag(help: "Throw away what is left of an upload that was cut.") var restart = false
-    @OptionGroup var options: GlobalOptions
-
-    func run() async throws {
-      try await options.run { session in
-        let upload = try ImageUpload(session: session, image: name, file: file)
-        let image = try await upload.run(description: description, restart: restart)
-        session.print(image) { "\($0.image) is in the library: \(Sizes.text($0.sizeBytes))." }
       }
     }
   }

@@ -52,7 +52,7 @@ enum ListText {
   }
 
   static func images(_ images: [ImageStatus], _ times: Times, _ style: Style) -> String {
-    if images.isEmpty { return "No images. Add one: ftctl library add NAME FILE" }
+    if images.isEmpty { return "No images. Add one: ftctl library import NAME FILE" }
     var table = Table(["NAME", "SIZE", "ALLOCATED", "ADDED", "SYSTEM", "USED BY", "DESCRIPTION"], right: [1, 2])
     for image in images {
       let users = image.usedBy.prefix(4).map(\.rawValue).joined(separator: " ")

@@ -62,8 +62,9 @@ final class SSHTunnel: Sendable {
 
   /// One forwarding a socket; no shared connection of the user's is used or left behind.
   static func arguments(host: String, remoteDirectory: String, directory: String) -> [String] {
-    let forwards = ServiceName.allCases.flatMap { service in
-      ["-L", "\(directory)/\(service.rawValue).sock:\(remoteDirectory)/\(service.rawValue).sock"]
+    // Beside the services' own the one that disk images go through.
+    let forwards = (ServiceName.allCases.map(\.rawValue) + ["nbd"]).flatMap { socket in
+      ["-L", "\(directory)/\(socket).sock:\(remoteDirectory)/\(socket).sock"]
     }
     return [
       "ssh", "-N", "-T", "-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15",

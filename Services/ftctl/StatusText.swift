@@ -91,7 +91,7 @@ struct StatusText {
 
   private var volumes: String {
     section("Volumes", overview.volumes) { list in
-      guard !list.volumes.isEmpty else { return "  none: ftctl library add NAME FILE, then ftctl volume create" }
+      guard !list.volumes.isEmpty else { return "  none: ftctl library import NAME FILE, then ftctl volume create" }
       let table = ListText.volumes(Array(list.volumes.prefix(Self.rowLimit)), style, indent: 2)
       return table + more(list.volumes.count, "ftctl volume list")
     }

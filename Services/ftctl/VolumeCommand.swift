@@ -9,9 +9,8 @@ struct VolumeCommand: AsyncParsableCommand {
     commandName: "volume",
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
-      List.self, Show.self, Create.self, Delete.self, Undo.self, SnapshotCommand.self, Resize.self, Check.self,
-      Flatten.self, Rebase.self,
-      Legs.self,
+      List.self, Show.self, Create.self, Import.self, Export.self, Delete.self, Undo.self, SnapshotCommand.self,
+      Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
     ])
 
   struct List: AsyncParsableCommand {

@@ -46,7 +46,9 @@ final class TestNBD: Sendable {
 }
 
 /// Runs a program to its end. It is ended itself after a minute.
-func run(_ arguments: String...) async throws -> (status: Int32, output: String) {
+func run(_ arguments: String...) async throws -> (status: Int32, output: String) { try await run(arguments) }
+
+func run(_ arguments: [String]) async throws -> (status: Int32, output: String) {
   let process = Process()
   process.executableURL = URL(filePath: "/usr/bin/env")
   process.arguments = ["timeout", "60"] + arguments

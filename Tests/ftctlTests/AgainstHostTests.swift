@@ -128,50 +128,6 @@ struct AgainstHostTests {
     }
   }
 
-  @Test("An image is uploaded byte by byte, zeros left out, and becomes part of the library")
-  func upload() async throws {
-    try await FakeHost.run { host, session in
-      let path = "\(host.directory)/disk.raw"
-      var bytes = [UInt8](repeating: 0, count: (5 << 20) + 100)
-      for offset in [0, (2 << 20) - 1, (5 << 20) + 99] { bytes[offset] = 0xA5 }
-      try Data(bytes).write(to: URL(fileURLWithPath: path))
-      host.writesLeft.withLock { $0 = 3 }
-      let upload = try ImageUpload(session: session, image: ImageName(unchecked: "tiny"), file: path)
-      let image = try await upload.run(description: nil, restart: false)
-      #expect(image.sizeBytes == (5 << 20) + 512)
-      #expect(host.images.withLock { $0["tiny"] } == (5 << 20) + 512)
-      #expect(host.volumes.withLock { $0.isEmpty })
-    }
-  }
-
-  @Test("An upload that fails leaves no volume behind")
-  func failedUpload() async throws {
-    try await FakeHost.run { host, session in
-      let path = "\(host.directory)/disk.raw"
-      try Data([UInt8](repeating: 1, count: 3 << 20)).write(to: URL(fileURLWithPath: path))
-      host.writesLeft.withLock { $0 = 1 }
-      let upload = try ImageUpload(session: session, image: ImageName(unchecked: "tiny"), file: path)
-      let error = await #expect(throws: RPCError.self) { try await upload.run(description: nil, restart: false) }
-      #expect(error?.matches(StorageFailure.outOfSpace) == true)
-      #expect(host.volumes.withLock { $0.isEmpty })
-    }
-  }
-
-  @Test("What a cut upload left is not overwritten unless asked for")
-  func cutUpload() async throws {
-    try await FakeHost.run { host, session in
-      let path = "\(host.directory)/disk.raw"
-      try Data([1]).write(to: URL(fileURLWithPath: path))
-      host.volumes.withLock { $0["tiny.upload"] = [0] }
-      let upload = try ImageUpload(session: session, image: ImageName(unchecked: "tiny"), file: path)
-      let error = await #expect(throws: Complaint.self) { try await upload.run(description: nil, restart: false) }
-      #expect(error?.text.contains("--restart") == true)
-      #expect(host.volumes.withLock { $0["tiny.upload"] } == [0])
-      _ = try await upload.run(description: nil, restart: true)
-      #expect(host.images.withLock { $0["tiny"] } == 512)
-    }
-  }
-
   @Test("The console is connected anew after a failover, prints history once, and Ctrl-] leaves it")
   func console() async throws {
     try await FakeHost.run { host, _ in

@@ -119,7 +119,8 @@ struct CommandLineTests {
   func sshArguments() {
     let arguments = SSHTunnel.arguments(host: "admin@b", remoteDirectory: "/run/ftvs", directory: "/tmp/t")
     #expect(arguments.contains("/tmp/t/vm.sock:/run/ftvs/vm.sock"))
-    #expect(arguments.filter { $0 == "-L" }.count == ServiceName.allCases.count)
+    #expect(arguments.filter { $0 == "-L" }.count == ServiceName.allCases.count + 1)
+    #expect(arguments.contains("/tmp/t/nbd.sock:/run/ftvs/nbd.sock"))
     #expect(arguments.suffix(2) == ["--", "admin@b"])
   }
 

@@ -112,7 +112,7 @@ struct ListTextTests {
   func empty() {
     #expect(ListText.vms([], .plain).contains("ftctl vm define"))
     #expect(ListText.volumes([], .plain).contains("ftctl volume create"))
-    #expect(ListText.images([], times, .plain).contains("ftctl library add"))
+    #expect(ListText.images([], times, .plain).contains("ftctl library import"))
   }
 
   @Test("Whole metrics have no fraction")

@@ -11,6 +11,10 @@ public struct ExportProvider: NBDExportProvider {
 
   public func open(name: String, peerUserID: UInt32) throws(NBDRefusal) -> NBDExport {
     do throws(RPCError) {
+      if let reading = ReadExportName(name) {
+        let device = try service.openReading(reading, userID: peerUserID)
+        return NBDExport(device: device, description: device.subject, isReadOnly: true)
+      }
       let device = try service.openSession(name, userID: peerUserID)
       return NBDExport(device: device, description: "volume \(device.session.volume)", isReadOnly: false)
     } catch {
@@ -23,7 +27,8 @@ public struct ExportProvider: NBDExportProvider {
   }
 
   public func list(peerUserID: UInt32) -> [NBDExportEntry] {
-    let names = (try? service.exportNames(for: peerUserID)) ?? []
+    let names =
+      ((try? service.exportNames(for: peerUserID)) ?? []) + ((try? service.readExportNames(for: peerUserID)) ?? [])
     return names.map { NBDExportEntry(name: $0) }
   }
 }

@@ -34,6 +34,8 @@ public enum StorageLimits {
   static let jobPause: Duration = .milliseconds(200)
   /// Pause before a job that can only go forward is tried again.
   static let jobRetryPause: Duration = .seconds(2)
+  /// How long a client may connect to read what it was allowed to, in milliseconds: a day.
+  static let readExportMilliseconds: Int64 = 24 * 3600 * 1000
   /// Most volumes that a host has.
   public static let volumes = 4_096
   /// How long a call waits for another operation on the same volume before it is refused.

@@ -115,5 +115,14 @@ public enum StorageSchema {
       PRIMARY KEY (checkpoint, span)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- Who may read a snapshot or an image over NBD, by its topmost layer, and until when.
+    CREATE TABLE readExport (
+      layer TEXT NOT NULL,
+      clientUser INTEGER NOT NULL,
+      untilMilliseconds INTEGER NOT NULL,
+      PRIMARY KEY (layer, clientUser)
+    ) STRICT, WITHOUT ROWID;
+    """,
   ]
 }

@@ -131,15 +131,10 @@ extension StorageService {
 
   func deleteImage(_ params: DeleteImage.Params) async throws(RPCError) -> DeleteImage.Result {
     let name = params.image
-    let removed = try await freeingSpace { () throws(RPCError) in
-      try await state.write { transaction -> [LayerRecord]? in
-        guard let image = try Catalog.image(name, in: transaction.database) else { return nil }
-        let users = try Catalog.users(of: name, in: transaction.database)
-        guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
-        let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
-        try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
-        for layer in layers { try transaction.removeLayer(layer) }
-        return layers
+    let removed = try await locks.with(ReadSource.lock(of: name), for: DeleteImage.name) { () throws(RPCError) in
+      try requireNoReader(of: name)
+      return try await freeingSpace { () throws(RPCError) in
+        try await state.write { transaction in try Self.removeImage(name, in: &transaction) }
       }
     }
     guard let removed else { return .init(deleted: false) }
@@ -147,5 +142,16 @@ extension StorageService {
     await removeLooseFiles(removed.map(\.path))
     publish(.info, .imageDeleted, name.rawValue, "Image \(name) was deleted from the library.")
     return .init(deleted: true)
+  }
+
+  /// The layers that were the image's; nil when there is none.
+  private static func removeImage(_ name: ImageName, in transaction: inout Transaction) throws -> [LayerRecord]? {
+    guard let image = try Catalog.image(name, in: transaction.database) else { return nil }
+    let users = try Catalog.users(of: name, in: transaction.database)
+    guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
+    let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
+    try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
+    for layer in layers { try transaction.removeLayer(layer) }
+    return layers
   }
 }

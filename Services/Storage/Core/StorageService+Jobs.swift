@@ -35,8 +35,14 @@ extension StorageService {
     if let running { _ = try await cancelJob(running.id) }
   }
 
-  /// Refuses what a job that works on the volume's layers forbids.
+  /// Refuses what a job that works on the volume's layers, or a client that reads a snapshot, forbids.
   func requireNoJob(on volume: VolumeName) async throws(RPCError) {
+    try requireNoReader(of: volume)
+    try await requireNoRunningJob(on: volume)
+  }
+
+  /// The same, also while snapshots are read.
+  func requireNoRunningJob(on volume: VolumeName) async throws(RPCError) {
     let running = try await state.read { database in try Catalog.runningJob(on: volume, in: database) }
     if let running { throw Complaint.jobRuns(running.status, on: volume) }
   }

@@ -40,7 +40,7 @@ extension StorageService {
 
   /// Has layers merged that were left when the volume was in use. The caller holds the volume's lock.
   func beginLeftMerge(of volume: VolumeName) async throws(RPCError) {
-    guard !isStopping.load(ordering: .acquiring) else { return }
+    guard !isStopping.load(ordering: .acquiring), readers.count(volume.rawValue) == 0 else { return }
     let found = try await state.read { database in
       (try Catalog.chain(of: volume, in: database), try Catalog.runningJob(on: volume, in: database))
     }

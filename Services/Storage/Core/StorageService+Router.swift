@@ -22,6 +22,12 @@ extension StorageService {
     router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
     router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }
     router.serve(ExportVolume.self) { (params, _) throws(RPCError) in try await self.export(params) }
+    router.serve(ExportVolumeToCaller.self) { (params, context) throws(RPCError) in
+      try await self.exportToCaller(params, context.caller)
+    }
+    router.serve(ExportImageToCaller.self) { (params, context) throws(RPCError) in
+      try await self.exportToCaller(params, context.caller)
+    }
     router.serve(FenceVolume.self) { (params, _) throws(RPCError) in try await self.fence(params) }
     router.serve(GetLegs.self) { (_, _) throws(RPCError) in try await self.legStatus() }
     router.serve(ListImages.self) { (_, _) throws(RPCError) in try await self.images() }

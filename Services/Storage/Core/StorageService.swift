@@ -26,6 +26,8 @@ public final class StorageService: Sendable {
   let endings = WorkerPool(name: "storage-end", limit: StorageLimits.operationThreads)
   let copies = WorkerPool(name: "storage-copy", limit: StorageLimits.copyThreads)
   let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
+  /// Who reads snapshots and images.
+  let readers = ReaderTable()
   /// Whether the service ends: sessions are closed by us then, and their clients will come back to the next instance.
   let isStopping = Atomic(false)
   /// Whether legs are being compared.

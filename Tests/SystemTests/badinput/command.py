@@ -48,7 +48,7 @@ def typos(host):
     ftctl.ends(USAGE, "volume", "undo", "comit", "x", says="commit")
     for arguments in (
         ("volume", "create"), ("volume", "create", "x"), ("volume", "delete"), ("vm", "define"), ("vm", "start"), ("call",),
-        ("call", "storage"), ("library", "add", "x"), ("module", "fail"), ("--no-such-option",), ("status", "extra"),
+        ("call", "storage"), ("library", "import", "x"), ("volume", "export", "x"), ("library", "export", "x", "f", "--format", "x"), ("module", "fail"), ("--no-such-option",), ("status", "extra"),
         ("volume", "list", "-o", "xml"), ("volume", "list", "--deadline", "0"), ("volume", "list", "--deadline", "-5"),
         ("volume", "list", "--deadline", "nan"), ("volume", "list", "--deadline", "1e9"), ("volume", "list", "--host", "-oProxyCommand=x"),
         ("call", "nothing", "x"), ("call", "storage", "volume.list", "{"), ("call", "storage", "volume.list", "[]"),
@@ -78,7 +78,7 @@ def what_is_not_there(host):
     ftctl.ends(FAILED, "call", "storage", "volume.lits", says="volume.list")
     ftctl.ends(DONE, "volume", "delete", "no-such")
     for file in ("/no/such/file", "/", "/dev/null", "/proc/self/mem"):
-        ftctl.ends(NO_INPUT, "library", "add", "bad-i", file, says=file)
+        ftctl.ends(NO_INPUT, "library", "import", "bad-i", file, says=file)
     for file in ("/no/such/file", "/"):
         ftctl.ends(NO_INPUT, "vm", "define", file, says=file)
     done = ftctl.run("vm", "define", "/dev/zero")
@@ -86,7 +86,8 @@ def what_is_not_there(host):
     with tempfile.NamedTemporaryFile() as image:
         image.write(b"QFI\xfb" + b"\0" * 10_000)
         image.flush()
-        ftctl.ends(NO_INPUT, "library", "add", "bad-i", image.name, says="qemu-img convert")
+        ftctl.ends(NO_INPUT, "library", "import", "bad-i", image.name, says="qcow2")
+        ftctl.ends(NO_INPUT, "volume", "import", "bad-i", image.name, "--format", "vmdk", says="vmdk")
     done = ftctl.ends(FAILED, "call", "storage", "volume.show", '{"volume": "no-such"}', "-o", "json")
     error = json.loads(done.stdout)["error"]
     require((error["code"], error["kind"]) == (3001, "noSuchVolume"), "%s", error)

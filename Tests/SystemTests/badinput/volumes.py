@@ -129,7 +129,7 @@ def uploads(host):
         with open(path, "wb") as file:
             for _ in range(64):
                 file.write(os.urandom(MIB))
-        command = [host.ftctl, "library", "add", "bad-cut", path, "--run-directory", host.run]
+        command = [host.ftctl, "library", "import", "bad-cut", path, "--run-directory", host.run]
         upload = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         host.wait_for("the upload to begin", 20, lambda: host.has_volume(UPLOAD))
         upload.kill()
@@ -140,8 +140,10 @@ def uploads(host):
         shrinking.start()
         done = subprocess.run(command + ["--restart"], capture_output=True, text=True)
         shrinking.join()
-        require(done.returncode == 0, "--restart: %d %s", done.returncode, done.stderr)
-    require(host.call("storage", "library.delete", image="bad-cut")["deleted"], "the image is not there")
+        # In the end the two are compared: what became shorter only after it was read makes no image.
+        require(done.returncode in (0, 1, 66), "--restart: %d %s", done.returncode, done.stderr)
+    deleted = host.call("storage", "library.delete", image="bad-cut")["deleted"]
+    require(deleted == (done.returncode == 0), "ended with %d, and the image was there: %s", done.returncode, deleted)
     require(not host.has_volume(UPLOAD), "the upload's volume is left")
 
 

@@ -165,7 +165,7 @@ class World:
         os.makedirs(BOOT, exist_ok=True)
         for name in ("vmlinux", "initrd", "disk.raw"):
             subprocess.run(["cp", "-u", os.path.join(self.guest, name), BOOT + "/" + name], check=True)
-        self.ftctl("library", "add", "tiny", BOOT + "/disk.raw", "--description", "Empty disk of the counting guest")
+        self.ftctl("library", "import", "tiny", BOOT + "/disk.raw", "--description", "Empty disk of the counting guest")
         self.ftctl("volume", "create", "tiny-disk", "--image", "tiny")
         self.port = free_port()
         with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:

@@ -85,7 +85,7 @@ struct InstalledHost: Sendable {
     let definition = try GuestDefinition.counting(boot: boot, port: port)
     let file = "/tmp/tiny.xml"
     try definition.write(toFile: file, atomically: true, encoding: .utf8)
-    try Program.run("ftctl", "library", "add", "tiny", "\(boot)/disk.raw")
+    try Program.run("ftctl", "library", "import", "tiny", "\(boot)/disk.raw")
     try Program.run("ftctl", "volume", "create", "tiny-disk", "--image", "tiny", "--undo")
     try Program.run("ftctl", "vm", "define", file, "--autostart")
     try Program.run("ftctl", "vm", "start", "tiny")
