@@ -112,7 +112,10 @@ let services: [Target] = [
   library("Lab", "Services/Lab", ["CLinux", "Primitives", "RPC", "RPCSocket", "LabAPI", "HostConfiguration", log]),
   tool(
     "ftctl", "Services/ftctl",
-    ["FTVSClient", "Lab", "LabAPI", "HostConfiguration", "Primitives", "RPC", "RPCSocket", arguments, log] + apis),
+    [
+      "FTVSClient", "Lab", "LabAPI", "HostConfiguration", "BlockLayers", "NBD", "VHD", "Primitives", "RPC", "RPCSocket",
+      arguments, log,
+    ] + apis),
 ]
 
 let benchmarks: [Target] = [

@@ -22,8 +22,9 @@ struct DiskImport: Sendable {
     let file = try await DiskFile(path, format: format, qemu)
     let volume = VolumeName(unchecked: image.rawValue.prefix(63 - ".upload".count) + ".upload")
     if restart { _ = try await session.call(DeleteVolume.self, .init(volume: volume), on: .storage) }
-    return try await removing([volume]) {
-      try await create(volume, sizeBytes: file.volumeBytes, sign: volume, of: image.rawValue)
+    let new = NewVolume(session: session, onInterrupt: { qemu.runner.stop() })
+    return try await new.removing([volume]) {
+      try await new.create(volume, sizeBytes: file.volumeBytes, sign: volume, of: image.rawValue)
     } then: {
       try await fill(volume, with: file, title: image.rawValue)
       let params = PromoteVolume.Params(volume: volume, image: image, description: description)
@@ -31,86 +32,16 @@ struct DiskImport: Sendable {
     }
   }
 
-  /// Makes a new volume of it. Until it is whole there is a second one, empty, as the sign that it is not:
-  /// `VOLUME.import`.
+  /// Makes a new volume of it.
   func volume(_ volume: VolumeName, restart: Bool) async throws -> VolumeStatus {
     let file = try await DiskFile(path, format: format, qemu)
-    let sign = VolumeName(unchecked: volume.rawValue.prefix(63 - ".import".count) + ".import")
-    if restart { try await removeCut(volume, sign) }
-    return try await removing([volume, sign]) {
-      try await create(sign, sizeBytes: Self.signBytes, sign: sign, of: volume.rawValue)
-      do {
-        try await create(volume, sizeBytes: file.volumeBytes)
-      } catch {
-        await delete(sign)
-        throw error
-      }
-    } then: {
+    let new = NewVolume(session: session, onInterrupt: { qemu.runner.stop() })
+    return try await new.make(volume, sizeBytes: file.volumeBytes, restart: restart) {
       try await fill(volume, with: file, title: volume.rawValue)
-      _ = try await session.call(DeleteVolume.self, .init(volume: sign), on: .storage)
-      return try await session.call(ShowVolume.self, .init(volume: volume), on: .storage)
     }
-  }
-
-  private static let signBytes: Int64 = 512
-
-  /// Removes what an import left that was cut. A volume without the sign is somebody's, and stays.
-  private func removeCut(_ volume: VolumeName, _ sign: VolumeName) async throws {
-    let volumes = try await session.call(ListVolumes.self, Nothing(), on: .storage).volumes
-    guard volumes.contains(where: { $0.volume == sign }) else { return }
-    for name in [volume, sign] { _ = try await session.call(DeleteVolume.self, .init(volume: name), on: .storage) }
   }
 
   // MARK: Parts
-
-  /// Makes what is to be removed again, then runs `body`; when that fails, or is interrupted, these volumes go.
-  private func removing<T>(
-    _ volumes: [VolumeName], _ make: () async throws -> Void, then body: () async throws -> T
-  ) async throws -> T {
-    let interrupted = InterruptGuard {
-      qemu.runner.stop()
-      for volume in volumes { await delete(volume) }
-    }
-    defer { interrupted.disarm() }
-    try await make()
-    do {
-      return try await body()
-    } catch {
-      for volume in volumes { await delete(volume) }
-      throw error
-    }
-  }
-
-  private func create(_ volume: VolumeName, sizeBytes: Int64) async throws {
-    let params = CreateVolume.Params(volume: volume, sizeBytes: sizeBytes)
-    _ = try await session.call(CreateVolume.self, RequestKey.filled(in: params), on: .storage)
-  }
-
-  private func create(_ volume: VolumeName, sizeBytes: Int64, sign: VolumeName, of name: String) async throws {
-    do {
-      try await create(volume, sizeBytes: sizeBytes)
-    } catch let error as RPCError {
-      guard error.matches(StorageFailure.volumeExists) else { throw error }
-      throw Complaint(
-        """
-        An import of \(name) is under way or was cut: the volume \(sign) exists.
-        When nobody imports it now, repeat the command with --restart.
-        """)
-    }
-  }
-
-  /// The connection of a program that was ended may last a moment longer.
-  private func delete(_ volume: VolumeName) async {
-    for _ in 0..<20 {
-      do throws(RPCError) {
-        _ = try await session.call(DeleteVolume.self, .init(volume: volume), on: .storage)
-        return
-      } catch {
-        guard error.matches(StorageFailure.volumeInUse) else { return }
-        try? await Task.sleep(for: .milliseconds(100))
-      }
-    }
-  }
 
   private func fill(_ volume: VolumeName, with file: DiskFile, title: String) async throws {
     let data = try await qemu.dataBytes(file.source)

@@ -34,10 +34,18 @@ struct Times: Sendable {
     return text(parts)
   }
 
-  private static func text(_ parts: tm) -> String {
+  /// `20261123T201503Z`: ISO 8601, basic format, in Coordinated Universal Time.
+  static func compactUTC(_ milliseconds: Int64) -> String {
+    var seconds = time_t(milliseconds / 1000)
+    var parts = tm()
+    gmtime_r(&seconds, &parts)
+    return text(parts, "%Y%m%dT%H%M%SZ")
+  }
+
+  private static func text(_ parts: tm, _ format: String = "%Y-%m-%d %H:%M:%S") -> String {
     var parts = parts
     var bytes = [CChar](repeating: 0, count: 32)
-    let count = strftime(&bytes, bytes.count, "%Y-%m-%d %H:%M:%S", &parts)
+    let count = strftime(&bytes, bytes.count, format, &parts)
     return String(decoding: bytes.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 

@@ -10,6 +10,7 @@ struct VolumeCommand: AsyncParsableCommand {
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
       List.self, Show.self, Create.self, Import.self, Export.self, Delete.self, Undo.self, SnapshotCommand.self,
+      BackupCommand.self,
       Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
     ])
 

@@ -172,7 +172,7 @@ private final class SpanRows: Sendable {
   func map(sizeBytes: Int64) -> ChangeMap {
     let map = ChangeMap(sizeBytes: sizeBytes)
     for row in rows.withLock({ Array($0.values) }) {
-      map.formUnion(row.isHot ? [UInt64](repeating: .max, count: ChangeMap.spanWords) : row.words, ofSpan: row.span)
+      map.formUnion(row.counted, ofSpan: row.span)
     }
     return map
   }

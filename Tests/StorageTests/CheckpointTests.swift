@@ -206,8 +206,12 @@ extension Instance {
     let chain = try await service.chain(of: volume)
     let first = try #require(chain.checkpoints.first { $0.name == older })
     let last = chain.checkpoints.first { $0.name == newer }
-    let map = try await service.changes(
-      of: chain, since: first, until: last, sizeBytes: last?.sizeBytes ?? chain.volume.sizeBytes)
+    let found = try await state.read { database in
+      try Catalog.changes(
+        of: volume, since: first.id, until: last?.id, sizeBytes: last?.sizeBytes ?? chain.volume.sizeBytes, in: database
+      )
+    }
+    let map = try #require(found)
     var ranges: [Range<Int64>] = []
     var offset: Int64 = 0
     while offset < map.sizeBytes {

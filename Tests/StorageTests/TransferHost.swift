@@ -66,7 +66,9 @@ final class TransferHost: Sendable {
     return process
   }
 
-  func ftctl(_ arguments: String...) async throws -> (status: Int32, output: String) {
+  func ftctl(_ arguments: String...) async throws -> (status: Int32, output: String) { try await ftctl(arguments) }
+
+  func ftctl(_ arguments: [String]) async throws -> (status: Int32, output: String) {
     let process = process(arguments)
     return try await StorageTests.run(
       [process.executableURL?.path ?? "ftctl"] + (process.arguments ?? []))

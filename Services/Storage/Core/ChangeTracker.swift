@@ -53,9 +53,8 @@ final class ChangeTracker: Sendable {
     self.store = store
     for row in rows {
       // Nobody knows any more which part of a hot one changed.
-      let words = row.isHot ? [UInt64](repeating: .max, count: ChangeMap.spanWords) : row.words
-      changed.formUnion(words, ofSpan: row.span)
-      known.formUnion(words, ofSpan: row.span)
+      changed.formUnion(row.counted, ofSpan: row.span)
+      known.formUnion(row.counted, ofSpan: row.span)
     }
   }
 

@@ -30,6 +30,32 @@ extension Catalog {
     }
   }
 
+  /// What differs between the moments of two checkpoints of a volume, as bytes of the newer one; nil when either is gone.
+  ///
+  /// - Parameters:
+  ///   - newer: nil for the present.
+  ///   - sizeBytes: that of the volume at the later moment.
+  static func changes(
+    of volume: VolumeName, since older: Int64, until newer: Int64? = nil, sizeBytes: Int64, in database: Database
+  ) throws -> ChangeMap? {
+    let checkpoints = try checkpoints(of: volume, in: database)
+    let between = checkpoints.filter { $0.id >= older && $0.id < newer ?? .max }
+    guard between.first?.id == older, newer == nil || checkpoints.contains(where: { $0.id == newer }) else {
+      return nil
+    }
+    let map = ChangeMap(sizeBytes: sizeBytes)
+    if between.contains(where: \.isAllChanged) {
+      map.insert(contentsOf: 0..<sizeBytes)
+      return map
+    }
+    // What was not there then, or not for a while, counts whole.
+    map.insert(contentsOf: min(between.map(\.sizeBytes).min() ?? 0, sizeBytes)..<sizeBytes)
+    for checkpoint in between {
+      for row in try changes(after: checkpoint.id, in: database) { map.formUnion(row.counted, ofSpan: row.span) }
+    }
+    return map
+  }
+
   private static func words(_ bytes: [UInt8]) -> [UInt64] {
     stride(from: 0, to: bytes.count, by: 8).map { start in
       bytes[start..<min(start + 8, bytes.count)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
@@ -102,6 +128,9 @@ extension Transaction {
 }
 
 extension ChangeTracker.Row {
+  /// What counts as changed.
+  var counted: [UInt64] { isHot ? [UInt64](repeating: .max, count: ChangeMap.spanWords) : words }
+
   /// What changed according to either.
   fileprivate func union(_ other: Self?) -> Self {
     guard let other else { return self }

@@ -13,7 +13,7 @@ public struct ExportProvider: NBDExportProvider {
     do throws(RPCError) {
       if let reading = ReadExportName(name) {
         let device = try service.openReading(reading, userID: peerUserID)
-        return NBDExport(device: device, description: device.subject, isReadOnly: true)
+        return NBDExport(device: device, description: device.subject, isReadOnly: true, contexts: device.dirtyBitmaps)
       }
       let device = try service.openSession(name, userID: peerUserID)
       return NBDExport(device: device, description: "volume \(device.session.volume)", isReadOnly: false)

@@ -8,6 +8,8 @@ final class ReadingDevice: BlockDevice {
   let subject: String
   let size: Int64
   var isReadOnly: Bool { true }
+  /// What changed since each older checkpoint.
+  let dirtyBitmaps: [DirtyBitmap]
   private let layers: [OpenLayer]
   private let top: any BlockDevice
   private let ended: @Sendable () -> Void
@@ -17,11 +19,12 @@ final class ReadingDevice: BlockDevice {
   ///   - ended: called once, when the layers are closed.
   init(
     _ subject: String, of layers: [OpenLayer], top: any BlockDevice, sizeBytes: Int64,
-    ended: @escaping @Sendable () -> Void
+    dirtyBitmaps: [DirtyBitmap] = [], ended: @escaping @Sendable () -> Void
   ) {
     self.subject = subject
     self.layers = layers
     self.top = top
+    self.dirtyBitmaps = dirtyBitmaps
     self.ended = ended
     size = sizeBytes
   }

@@ -108,32 +108,6 @@ extension StorageService {
     guard let failure else { return }
     environment.logger.warning("changes were not stored exactly", metadata: ["error": "\(failure)"])
   }
-
-  // MARK: What changed
-
-  /// What differs between the moments of two checkpoints of a volume, as bytes of the newer one.
-  ///
-  /// - Parameter newer: nil for the present.
-  func changes(
-    of chain: Chain, since older: CheckpointRecord, until newer: CheckpointRecord? = nil, sizeBytes: Int64
-  ) async throws(RPCError) -> ChangeMap {
-    let between = chain.checkpoints.filter { $0.id >= older.id && $0.id < newer?.id ?? .max }
-    let map = ChangeMap(sizeBytes: sizeBytes)
-    if between.contains(where: \.isAllChanged) {
-      map.insert(contentsOf: 0..<sizeBytes)
-      return map
-    }
-    // What was not there then, or not for a while, counts whole.
-    map.insert(contentsOf: (between.map(\.sizeBytes).min() ?? 0)..<max(sizeBytes, 0))
-    for checkpoint in between {
-      let rows = try await state.read { database in try Catalog.changes(after: checkpoint.id, in: database) }
-      for row in rows {
-        let words = row.isHot ? [UInt64](repeating: .max, count: ChangeMap.spanWords) : row.words
-        map.formUnion(words, ofSpan: row.span)
-      }
-    }
-    return map
-  }
 }
 
 extension CheckpointRecord {

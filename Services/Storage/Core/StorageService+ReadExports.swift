@@ -52,12 +52,19 @@ extension StorageService {
       }
       // It may have gone while the lock was waited for.
       guard try await readSource(export, userID) == source else { throw Complaint.noReadExport(export) }
-      if case .snapshot(_, let volume) = source.kind { try await requireNoRunningJob(on: volume) }
+      var bitmaps: [DirtyBitmap] = []
+      if case .snapshot(let snapshot, let volume) = source.kind {
+        try await requireNoRunningJob(on: volume)
+        bitmaps = try await dirtyBitmaps(of: volume, at: snapshot)
+      }
+      let dirtyBitmaps = bitmaps
       let layers = try await state.read { database in try Catalog.chain(from: export.layer, in: database) }
       let opened = try await blocking { () throws(RPCError) in try self.store.open(layers, writable: 0..<0) }
       guard let top = opened.first else { throw Complaint.noReadExport(export) }
       readers.begin(source.lock)
-      return ReadingDevice(source.subject, of: opened, top: top.device, sizeBytes: source.sizeBytes) {
+      return ReadingDevice(
+        source.subject, of: opened, top: top.device, sizeBytes: source.sizeBytes, dirtyBitmaps: dirtyBitmaps
+      ) {
         self.readers.end(source.lock)
       }
     }

@@ -1,0 +1,163 @@
+import BlockLayers
+import FTVSClient
+import Glibc
+import NBD
+import Primitives
+import RPC
+import VHD
+
+/// Backs a volume up, also while a virtual machine uses it: all of it, or what changed since the last backup.
+///
+/// A snapshot is taken together with a checkpoint, read over NBD and deleted again; the checkpoint stays, until the next
+/// backup is whole, so that what changes is known.
+struct BackupRun: Sendable {
+  let session: Session
+  let volume: VolumeName
+  let folder: BackupFolder
+  /// Whether everything is copied, whatever is known.
+  let isFull: Bool
+
+  /// Why a backup is a full one.
+  enum Reason: Equatable {
+    case asked, first, forgotten(String), resized
+
+    var sentence: String {
+      switch self {
+      case .asked: "everything, as was asked for"
+      case .first: "everything, because it is the first one here"
+      case .forgotten(let backup): "everything, because the volume does not know any more what changed since \(backup)"
+      case .resized: "everything, because the volume has another size than before"
+      }
+    }
+  }
+
+  /// What was done.
+  struct Outcome {
+    var backup: Backup
+    var reason: Reason?
+  }
+
+  func run() async throws -> Outcome {
+    let lock = try folder.lock()
+    defer { withExtendedLifetime(lock) {} }
+    try await removeCut()
+    let status = try await session.call(ShowVolume.self, .init(volume: volume), on: .storage)
+    let last = try folder.backups().last
+    let reason = try reason(last, status)
+    let now = Times.current.now
+    let name = try freeName(at: now)
+    let checkpoint = CheckpointName(
+      unchecked: "backup-\(name)-\(String(UInt16.random(in: 0x1000 ... .max), radix: 16))")
+    try folder.write(checkpoint.rawValue, to: name, "begun")
+    let interrupted = InterruptGuard { await undo(name, checkpoint) }
+    defer { interrupted.disarm() }
+    var backup = Backup(
+      name: name, volume: volume, checkpoint: checkpoint, parent: reason == nil ? last?.name : nil,
+      sizeBytes: status.sizeBytes, copiedBytes: 0, takenMilliseconds: now)
+    do {
+      try await take(&backup, after: reason == nil ? last : nil)
+    } catch {
+      await undo(name, checkpoint)
+      throw error
+    }
+    folder.remove(name, "begun")
+    try await deleteSnapshot(checkpoint)
+    if let last { try await delete(last.checkpoint) }
+    return Outcome(backup: backup, reason: reason)
+  }
+
+  private func reason(_ last: Backup?, _ status: VolumeStatus) throws -> Reason? {
+    if isFull { return .asked }
+    guard let last else { return .first }
+    guard access(folder.file(last.name, "vhd"), R_OK) == 0 else {
+      throw Complaint("\(folder.file(last.name, "vhd")) is missing; --full begins anew.", .noInput)
+    }
+    guard status.checkpoints.contains(where: { $0.checkpoint == last.checkpoint }) else { return .forgotten(last.name) }
+    return last.sizeBytes == status.sizeBytes ? nil : .resized
+  }
+
+  private func freeName(at milliseconds: Int64) throws(Complaint) -> String {
+    let taken = try folder.backups().map(\.name)
+    let name = Times.compactUTC(milliseconds)
+    guard taken.contains(name) else { return name }
+    return (2...).lazy.map { "\(name)-\($0)" }.first { !taken.contains($0) } ?? name
+  }
+
+  // MARK: The copy
+
+  private func take(_ backup: inout Backup, after last: Backup?) async throws {
+    let snapshot = SnapshotName(unchecked: backup.checkpoint.rawValue)
+    let params = CreateSnapshot.Params(
+      volume: volume, snapshot: snapshot, description: "A backup is being made of it.", checkpoint: backup.checkpoint)
+    _ = try await session.call(CreateSnapshot.self, RequestKey.filled(in: params), on: .storage)
+    let export = try await session.call(
+      ExportVolumeToCaller.self, .init(volume: volume, snapshot: snapshot), on: .storage)
+    backup.sizeBytes = export.sizeBytes
+    let bitmap = last.map { "qemu:dirty-bitmap:\($0.checkpoint)" }
+    let source = SnapshotSource(export: export, socketPath: session.nbdSocket(export), bitmap: bitmap)
+    let folder = folder
+    let chain = try last.map { try folder.chain(of: $0) } ?? []
+    let (path, title) = (folder.file(backup.name, "part"), "Backing up \(volume)")
+    let progress = Progress()
+    defer { progress.clear() }
+    backup.copiedBytes = try await Blocking.run {
+      try BackupFile.write(path, from: source, over: chain, in: folder) { done, total in
+        progress.show(title, done: done, of: total)
+      }
+    }
+    try folder.finish(backup.name)
+    try folder.write(JSON.indented(try WireCoder.encode(backup)) + "\n", to: backup.name, "json")
+  }
+
+  // MARK: What is left
+
+  /// Removes what backups left that were cut.
+  private func removeCut() async throws {
+    let whole = try folder.backups().map(\.name)
+    for (name, checkpoint) in try folder.cut() {
+      if whole.contains(name) {
+        try await deleteSnapshot(checkpoint)
+        folder.remove(name, "begun")
+      } else {
+        await undo(name, checkpoint)
+      }
+    }
+  }
+
+  private func undo(_ name: String, _ checkpoint: CheckpointName) async {
+    folder.remove(name, "part", "vhd")
+    do {
+      try await deleteSnapshot(checkpoint)
+      try await delete(checkpoint)
+      folder.remove(name, "begun")
+    } catch {
+      // What is written in the folder has the next backup try again.
+    }
+  }
+
+  /// Does nothing where there is none. A connection that was just ended may last a moment longer.
+  private func deleteSnapshot(_ checkpoint: CheckpointName) async throws {
+    let params = DeleteSnapshot.Params(volume: volume, snapshot: SnapshotName(unchecked: checkpoint.rawValue))
+    for attempt in 1... {
+      do throws(RPCError) {
+        _ = try await session.call(DeleteSnapshot.self, RequestKey.filled(in: params), on: .storage)
+        return
+      } catch {
+        if error.matches(StorageFailure.noSuchSnapshot) || error.matches(StorageFailure.noSuchVolume) { return }
+        guard error.matches(StorageFailure.volumeInUse), attempt < 50 else { throw error }
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+  }
+
+  private func delete(_ checkpoint: CheckpointName) async throws {
+    do throws(RPCError) {
+      let params = DeleteCheckpoint.Params(volume: volume, checkpoint: checkpoint)
+      _ = try await session.call(DeleteCheckpoint.self, RequestKey.filled(in: params), on: .storage)
+    } catch {
+      guard error.matches(StorageFailure.noSuchCheckpoint) || error.matches(StorageFailure.noSuchVolume) else {
+        throw error
+      }
+    }
+  }
+}
