@@ -13,7 +13,8 @@ import Synchronization
 final class BlockMap: @unchecked Sendable {
   // The table and the slots change only with the owning layer's lock held exclusively and are read with it held shared.
   // Bits of a bitmap are atomic, because writers set them with the lock shared; `dirtyBitmaps` has a lock of its own for
-  // the same reason.
+  // the same reason. Of a layer that is only read the table never changes, and slots and bits are read without the lock
+  // (`glance`): slots are atomic, and the memory of a bitmap stays one of this map's until the end.
 
   /// A word of a bitmap.
   typealias Word = Atomic<UInt64>
@@ -25,12 +26,17 @@ final class BlockMap: @unchecked Sendable {
   private let sectors: Int
   private let words: Int
   private let table: UnsafeMutablePointer<UInt32>
-  private let slots: UnsafeMutablePointer<UInt>
+  private let slots: UnsafeMutablePointer<Atomic<UInt>>
+  private let blockShift: Int64
   private static let unread: UInt = 0
   private static let full: UInt = 1
 
   private var dirtyEntries: [UInt32] = []
   private var bitmapsInMemory: [UInt32] = []
+  /// Bitmaps of no block at present.
+  private var spareBitmaps: [UnsafeMutablePointer<Word>] = []
+  /// Grows before the memory of a bitmap may become another block's.
+  private let evictions = Atomic<Int>(0)
   private let dirtyLock = Monitor()
   private var dirtyBitmaps: [UInt32] = []
   private let dirtyCount = Atomic<Int>(0)
@@ -44,11 +50,12 @@ final class BlockMap: @unchecked Sendable {
   init?(count: Int, blockSize: Int64) {
     self.count = count
     self.blockSize = blockSize
+    blockShift = Int64(blockSize.trailingZeroBitCount)
     sectors = Int(blockSize / 512)
     words = (sectors + 63) / 64
     bitmapLength = Self.bitmapLength(blockSize: blockSize)
     guard let table = MappedMemory.zeros(of: UInt32.self, count) else { return nil }
-    guard let slots = MappedMemory.zeros(of: UInt.self, count) else {
+    guard let slots = MappedMemory.zeros(of: Atomic<UInt>.self, count) else {
       MappedMemory.giveBack(table, count)
       return nil
     }
@@ -57,7 +64,8 @@ final class BlockMap: @unchecked Sendable {
   }
 
   deinit {
-    for block in bitmapsInMemory { Self.bitmap(slots[Int(block)])?.deallocate() }
+    for block in bitmapsInMemory { Self.bitmap(slot(Int(block)))?.deallocate() }
+    for bits in spareBitmaps { bits.deallocate() }
     MappedMemory.giveBack(table, count)
     MappedMemory.giveBack(slots, count)
   }
@@ -87,7 +95,7 @@ final class BlockMap: @unchecked Sendable {
     dirtyEntries.append(UInt32(truncatingIfNeeded: block))
     dirtyCount.add(1, ordering: .relaxed)
     if full {
-      slots[block] = Self.full
+      setSlot(block, Self.full)
     } else {
       setBitmap(block, makeBitmap())
     }
@@ -103,10 +111,43 @@ final class BlockMap: @unchecked Sendable {
 
   @inline(__always)
   func presence(_ block: Int) -> Presence {
-    let slot = slots[block]
+    let slot = slot(block)
     if slot == Self.full { return .full }
     return Self.bitmap(slot).map { .partial($0) } ?? .unread
   }
+
+  /// What can be told of a range of one block without the lock, in a layer that is only read.
+  enum Glance {
+    /// All of it lies at this offset in the file.
+    case here(Int64)
+    case absent
+    /// It is there in part, or that is not in memory.
+    case unclear
+  }
+
+  /// - Parameters:
+  ///   - inBlock: where the range begins in the block, in bytes.
+  ///   - count: its length, above 0.
+  @inline(__always)
+  func glance(_ block: Int, _ inBlock: Int, _ count: Int) -> Glance {
+    guard let data = dataOffset(block) else { return .absent }
+    let before = evictions.load(ordering: .acquiring)
+    switch presence(block) {
+    case .full: return .here(data + Int64(inBlock))
+    case .unread: return .unclear
+    case .partial(let bits):
+      let end = (inBlock + count + 511) / 512
+      let run = run(bits, from: inBlock / 512, to: end)
+      // What was read are the bits of this block, unless their memory has become another one's meanwhile.
+      atomicMemoryFence(ordering: .acquiring)
+      guard run.end == end, evictions.load(ordering: .relaxed) == before else { return .unclear }
+      return run.isThere ? .here(data + Int64(inBlock)) : .absent
+    }
+  }
+
+  /// The block that an offset of the disk lies in.
+  @inline(__always)
+  func block(at offset: Int64) -> Int { Int(offset >> blockShift) }
 
   /// Takes a bitmap as it was read from the file.
   func loadBitmap(_ block: Int, _ bytes: [UInt8]) {
@@ -119,8 +160,8 @@ final class BlockMap: @unchecked Sendable {
       if value & needed != needed { isFull = false }
     }
     if isFull {
-      bits.deallocate()
-      slots[block] = Self.full
+      spareBitmaps.append(bits)
+      setSlot(block, Self.full)
     } else {
       setBitmap(block, bits)
     }
@@ -190,7 +231,7 @@ final class BlockMap: @unchecked Sendable {
       return dirtyBitmaps
     }
     for block in blocks {
-      guard let bits = Self.bitmap(slots[Int(block)]) else { continue }
+      guard let bits = Self.bitmap(slot(Int(block))) else { continue }
       bits[0].store(0, ordering: .relaxed)
       var bytes = [UInt8](repeating: 0, count: Int(bitmapLength))
       for word in 0..<words { bytes.put(bits[word + 1].load(ordering: .relaxed), at: word * 8) }
@@ -205,7 +246,7 @@ final class BlockMap: @unchecked Sendable {
     dirtyEntries += dirty.entries.map(\.block)
     dirtyCount.add(dirty.entries.count, ordering: .relaxed)
     for (block, _) in dirty.bitmaps {
-      if let bits = Self.bitmap(slots[Int(block)]) { markDirty(Int(block), bits) }
+      if let bits = Self.bitmap(slot(Int(block))) { markDirty(Int(block), bits) }
     }
   }
 
@@ -213,10 +254,13 @@ final class BlockMap: @unchecked Sendable {
   /// exclusively, and nothing that `takeDirty` returned may be on its way to the disk.
   func evict(limit: Int) {
     guard bitmapsInMemory.count > limit else { return }
+    evictions.add(1, ordering: .relaxed)
+    // Before any bit of such a bitmap changes.
+    atomicMemoryFence(ordering: .releasing)
     bitmapsInMemory.removeAll { block in
-      guard let bits = Self.bitmap(slots[Int(block)]), bits[0].load(ordering: .relaxed) == 0 else { return false }
-      bits.deallocate()
-      slots[Int(block)] = Self.unread
+      guard let bits = Self.bitmap(slot(Int(block))), bits[0].load(ordering: .relaxed) == 0 else { return false }
+      setSlot(Int(block), Self.unread)
+      spareBitmaps.append(bits)
       return true
     }
   }
@@ -225,15 +269,24 @@ final class BlockMap: @unchecked Sendable {
 
   /// Word 0 tells whether it is dirty; the others are the bitmap, the first sector in the highest bit.
   private func makeBitmap() -> UnsafeMutablePointer<Word> {
+    if let bits = spareBitmaps.popLast() {
+      for word in 0...words { bits[word].store(0, ordering: .relaxed) }
+      return bits
+    }
     let bits = UnsafeMutablePointer<Word>.allocate(capacity: words + 1)
     for word in 0...words { (bits + word).initialize(to: Atomic(0)) }
     return bits
   }
 
   private func setBitmap(_ block: Int, _ bits: UnsafeMutablePointer<Word>) {
-    slots[block] = UInt(bitPattern: bits)
+    setSlot(block, UInt(bitPattern: bits))
     bitmapsInMemory.append(UInt32(truncatingIfNeeded: block))
   }
+
+  @inline(__always)
+  private func slot(_ block: Int) -> UInt { slots[block].load(ordering: .acquiring) }
+
+  private func setSlot(_ block: Int, _ slot: UInt) { slots[block].store(slot, ordering: .releasing) }
 
   @inline(__always)
   private static func bitmap(_ slot: UInt) -> UnsafeMutablePointer<Word>? {

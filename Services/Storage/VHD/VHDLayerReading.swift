@@ -12,7 +12,7 @@ extension VHDLayer {
       let inBlock = at & (map.blockSize - 1)
       let count = Int(min(Int64(buffer.count - done), map.blockSize - inBlock))
       let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-      try readPiece(map, Int(at / map.blockSize), Int(inBlock), piece, at)
+      try readPiece(map, map.block(at: at), Int(inBlock), piece, at)
       done += count
     }
   }
@@ -22,6 +22,14 @@ extension VHDLayer {
   private func readPiece(
     _ map: BlockMap, _ block: Int, _ inBlock: Int, _ buffer: UnsafeMutableRawBufferPointer, _ offset: Int64
   ) throws(BlockError) {
+    if isReadOnly {
+      // The way of most reads in a chain: down through layers that do not change any more.
+      switch map.glance(block, inBlock, buffer.count) {
+      case .here(let data): return try file.read(into: buffer, at: data)
+      case .absent: return try readBelow(buffer, at: offset)
+      case .unclear: break
+      }
+    }
     while true {
       lock.lockShared()
       guard let data = map.dataOffset(block) else {
@@ -92,7 +100,7 @@ extension VHDLayer {
     while at < end {
       let inBlock = at & (map.blockSize - 1)
       let piece = min(end - at, map.blockSize - inBlock)
-      guard try appendExtents(map, &extents, Int(at / map.blockSize), at: at, count: piece) else { break }
+      guard try appendExtents(map, &extents, map.block(at: at), at: at, count: piece) else { break }
       at += piece
     }
     return extents

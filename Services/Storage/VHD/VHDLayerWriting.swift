@@ -16,7 +16,7 @@ extension VHDLayer {
         let inBlock = at & (map.blockSize - 1)
         let count = Int(min(Int64(buffer.count - done), map.blockSize - inBlock))
         let piece = UnsafeRawBufferPointer(rebasing: buffer[done..<done + count])
-        try writePiece(map, Int(at / map.blockSize), Int(inBlock), piece)
+        try writePiece(map, map.block(at: at), Int(inBlock), piece)
         done += count
       }
     } else {
@@ -164,7 +164,7 @@ extension VHDLayer {
     while at < end {
       let inBlock = at & (map.blockSize - 1)
       let piece = min(end - at, map.blockSize - inBlock)
-      try zeroPiece(map, Int(at / map.blockSize), inBlock, at: at, count: piece, flags)
+      try zeroPiece(map, map.block(at: at), inBlock, at: at, count: piece, flags)
       at += piece
     }
     try finish(flags)
