@@ -28,6 +28,34 @@ import Testing
     #expect(server.exports.openedBy.withLock { $0.allSatisfy { $0 == getuid() } })
   }
 
+  @Test func `nbdinfo lists and maps metadata contexts`() throws {
+    let name = "qemu:dirty-bitmap:one"
+    let server = try TestServer([
+      "a": NBDExport(device: MemoryDevice(size: 1 << 20), contexts: [DirtyContext(name: name, dirty: 0..<512)])
+    ])
+    let info = try run("nbdinfo", "--json", server.uri("a"))
+    #expect(info.text.contains("\"base:allocation\"") && info.text.contains("\"\(name)\""), "\(info.text)")
+    let map = try run("nbdinfo", "--map=\(name)", "--json", server.uri("a"))
+    #expect(map.status == 0, "\(map.text)")
+    #expect(map.text.contains(#""offset": 0, "length": 512, "type": 1"#), "\(map.text)")
+    let allocation = try run("nbdinfo", "--map", "--json", server.uri("a"))
+    #expect(allocation.text.contains(#""offset": 0, "length": 1048576, "type": 0"#), "\(allocation.text)")
+  }
+
+  @Test func `qemu-img reads a dirty bitmap`() throws {
+    let server = try TestServer([
+      "a": NBDExport(
+        device: MemoryDevice(size: 1 << 20),
+        contexts: [DirtyContext(name: "qemu:dirty-bitmap:one", dirty: 65536..<131072)])
+    ])
+    let map = try run(
+      "qemu-img", "map", "--output=json", "--image-opts",
+      "driver=nbd,server.type=unix,server.path=\(server.socketPath),export=a,x-dirty-bitmap=qemu:dirty-bitmap:one")
+    // Dirty is told as if it were a hole.
+    #expect(map.status == 0 && map.text.contains(#""start": 65536, "length": 65536"#), "\(map.text)")
+    #expect(map.text.contains(#""data": false"#), "\(map.text)")
+  }
+
   @Test func `nbdcopy copies in and out over several connections`() throws {
     var generator = SeededGenerator(seed: 1)
     let content = (0..<(8 << 20)).map { _ in UInt8.random(in: 0...255, using: &generator) }

@@ -24,7 +24,9 @@ final class TestExports: NBDExportProvider, Sendable {
       .sorted { $0.name < $1.name }
   }
 
-  func remove(_ name: String) { exports.withLock { $0[name] = nil } }
+  func remove(_ name: String) { set(name, nil) }
+
+  func set(_ name: String, _ export: NBDExport?) { exports.withLock { $0[name] = export } }
 }
 
 /// A server on a socket of its own.

@@ -74,8 +74,28 @@ final class WireClient {
       option(8)
       #expect(try finalReply() == 1)
     }
+    try open(name)
+  }
+
+  /// Opens an export after the options that a test wanted.
+  func open(_ name: String) throws {
     option(7, big(UInt32(name.utf8.count)) + Array(name.utf8) + big(UInt16(0)))
     #expect(try finalReply() == 1)
+  }
+
+  /// Lists (9) or chooses (10) metadata contexts.
+  func contexts(
+    _ number: UInt32, _ export: String, _ queries: [String]
+  ) throws -> (contexts: [(id: UInt32, name: String)], final: UInt32) {
+    var data = big(UInt32(export.utf8.count)) + Array(export.utf8) + big(UInt32(queries.count))
+    for query in queries { data += big(UInt32(query.utf8.count)) + Array(query.utf8) }
+    option(number, data)
+    var contexts: [(id: UInt32, name: String)] = []
+    while true {
+      let reply = try #require(optionReply())
+      guard reply.type == 4 else { return (contexts, reply.type) }
+      contexts.append((UInt32(NBDTests.number(reply.data[0..<4])), String(decoding: reply.data[4...], as: UTF8.self)))
+    }
   }
 
   func request(
@@ -89,6 +109,32 @@ final class WireClient {
   func simpleReply() -> (error: UInt32, cookie: UInt64)? {
     guard let reply = receive(16), number(reply[0..<4]) == 0x6744_6698 else { return nil }
     return (UInt32(number(reply[4..<8])), number(reply[8..<16]))
+  }
+}
+
+/// A chunk of a structured answer.
+struct Chunk {
+  var isLast: Bool
+  var type: UInt64
+  var cookie: UInt64
+  var data: [UInt8]
+
+  /// What a block status chunk tells.
+  var extents: [NBDContextExtent] {
+    stride(from: 4, to: data.count, by: 8).map {
+      NBDContextExtent(
+        count: Int64(clamping: number(data[$0..<$0 + 4])), flags: UInt32(number(data[$0 + 4..<$0 + 8])))
+    }
+  }
+}
+
+extension WireClient {
+  /// The next chunk; nil when it is none.
+  func chunk() -> Chunk? {
+    guard let header = receive(20), number(header[0..<4]) == 0x668e_33ef else { return nil }
+    guard let data = receive(Int(number(header[16..<20]))) else { return nil }
+    return Chunk(
+      isLast: header[5] & 1 == 1, type: number(header[6..<8]), cookie: number(header[8..<16]), data: data)
   }
 }
 

@@ -5,8 +5,8 @@ import Glibc
 struct NBDAgreement {
   var export: NBDExport
   var structuredReplies: Bool
-  /// Whether block status may be asked for.
-  var allocationContext: Bool
+  /// What block status tells of; empty when it must not be asked for.
+  var contexts: [NBDAgreedContext]
 }
 
 /// The handshake and the options (fixed newstyle).
@@ -16,7 +16,8 @@ struct NBDNegotiation: ~Copyable {
   private let limits: NBDLimits
   private var output: NBDOutput
   private var structuredReplies = false
-  private var contextFor: String?
+  /// The metadata contexts that were chosen last, and for which export.
+  private var chosen: (exportName: String, contexts: [(id: UInt32, name: String)])?
   private var noZeroes = false
 
   init(_ connection: NBDConnection, _ provider: any NBDExportProvider, _ limits: NBDLimits) {
@@ -155,30 +156,38 @@ struct NBDNegotiation: ~Copyable {
   }
 
   private mutating func metaContext(_ number: UInt32, _ bytes: [UInt8], sets: Bool) throws(NBDEnd) {
-    if sets { contextFor = nil }
+    if sets { chosen = nil }
     guard structuredReplies else { return _ = try invalid(number, "structured replies were not agreed on") }
     var reader = OptionReader(bytes)
-    guard let name = reader.string(), let count = reader.number(UInt32.self), count <= 1024 else {
+    guard let name = reader.string(), let count = reader.number(UInt32.self) else {
       return _ = try invalid(number, "malformed")
     }
-    var matches = !sets && count == 0
+    guard count <= limits.contextQueries else {
+      return try answer(number, NBD.OptionReply.tooBig, "more than \(limits.contextQueries) queries")
+    }
+    var queries: [String] = []
     for _ in 0..<count {
       guard let query = reader.string() else { return _ = try invalid(number, "malformed") }
-      if query == NBD.allocationContext || (!sets && query == "base:") { matches = true }
+      queries.append(query)
     }
     guard reader.isAtEnd else { return _ = try invalid(number, "malformed") }
+    let contexts: NBDContextList
     do throws(NBDRefusal) {
-      _ = try provider.open(name: name, peerUserID: connection.peerUserID)
+      contexts = NBDContextList(try provider.open(name: name, peerUserID: connection.peerUserID))
     } catch {
       return try refuse(number, error)
     }
-    if matches {
-      let context = Array(NBD.allocationContext.utf8)
-      try reply(number, NBD.OptionReply.metaContext, length: 4 + context.count)
-      output.put(sets ? NBD.allocationContextID : 0)
-      output.put(context)
-      if sets { contextFor = name }
+    let selected = sets ? contexts.chosen(queries) : contexts.listed(queries)
+    guard !sets || selected.count <= limits.contexts else {
+      return try answer(number, NBD.OptionReply.tooBig, "more than \(limits.contexts) metadata contexts")
     }
+    for agreed in selected {
+      let context = Array(agreed.context.name.utf8)
+      try reply(number, NBD.OptionReply.metaContext, length: 4 + context.count)
+      output.put(sets ? agreed.id : 0)
+      output.put(context)
+    }
+    if sets { chosen = (name, selected.map { ($0.id, $0.context.name) }) }
     try answer(number, NBD.OptionReply.acknowledge)
   }
 
@@ -194,7 +203,10 @@ struct NBDNegotiation: ~Copyable {
   private func forgetName() { connection.exportName.withLock { $0 = "" } }
 
   private func agreement(_ export: NBDExport, _ name: String) -> NBDAgreement {
-    NBDAgreement(export: export, structuredReplies: structuredReplies, allocationContext: contextFor == name)
+    // Those of another export are not meant.
+    let names = chosen?.exportName == name ? chosen?.contexts ?? [] : []
+    return NBDAgreement(
+      export: export, structuredReplies: structuredReplies, contexts: NBDContextList(export).reopened(names))
   }
 
   static func flags(_ export: NBDExport, structuredReplies: Bool) -> UInt16 {

@@ -10,6 +10,8 @@ enum NBD {
   static let simpleReplyMagic: UInt32 = 0x6744_6698
   static let structuredReplyMagic: UInt32 = 0x668e_33ef
   static let requestLength = 28
+  /// Bytes of any string.
+  static let stringLimit = 4096
 
   /// Both the server's and the client's handshake flags.
   enum Handshake {
@@ -81,7 +83,6 @@ enum NBD {
   }
 
   static let allocationContext = "base:allocation"
-  static let allocationContextID: UInt32 = 1
 
   /// Error numbers on the wire; they have Linux' values on every system.
   enum Failure: UInt32 {
@@ -107,29 +108,6 @@ enum NBD {
         }
     }
   }
-}
-
-/// Every bound of the server, in one place.
-public struct NBDLimits: Sendable, Hashable {
-  /// Connections at the same time. A further one takes the place of the oldest that has not chosen an export; it is
-  /// closed at once where there is none.
-  public var connections = 1024
-  /// Bytes that one request may read or write; announced to clients.
-  public var requestBytes = 32 << 20
-  /// Bytes of one option.
-  public var optionBytes = 64 << 10
-  /// Options that a client may send before it has chosen an export.
-  public var options = 4096
-  /// Seconds that a client may be silent before it has chosen an export.
-  public var negotiationSeconds = 30
-  /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
-  public var flushesPerConnection = 16
-  /// Threads for flushes, of all connections.
-  public var flushThreads = 32
-  /// Seconds that `stop` leaves to clients to take their last answers.
-  public var stopSeconds = 2
-
-  public init() {}
 }
 
 /// Why a connection ended.

@@ -86,7 +86,7 @@ struct NBDTransmission: ~Copyable {
     if command == .flush { return request.offset == 0 && request.count == 0 ? nil : .invalid }
     let writes = command == .write || command == .trim || command == .writeZeroes
     if writes, agreement.export.isReadOnly { return .notPermitted }
-    if command == .blockStatus, !agreement.allocationContext { return .invalid }
+    if command == .blockStatus, agreement.contexts.isEmpty { return .invalid }
     if request.flags & NBD.CommandFlag.dontFragment != 0, !agreement.structuredReplies { return .invalid }
     let transfers = command == .read || command == .write
     if transfers, request.count > limits.requestBytes { return command == .read ? .overflow : .invalid }
@@ -249,24 +249,28 @@ struct NBDTransmission: ~Copyable {
     try connection.send(UnsafeRawBufferPointer(rebasing: bytes[..<(head + request.count)]))
   }
 
+  /// One chunk for each context that was agreed on.
   private mutating func blockStatus(_ request: Request) throws(NBDEnd) {
     if let error = request.error { return try fail(request, error) }
-    var extents: [Extent]
-    do throws(BlockError) {
-      extents = try device.extents(at: request.offset, count: Int64(request.count))
-    } catch {
-      return try fail(request, NBD.Failure(error))
-    }
-    if request.flags & NBD.CommandFlag.requestOne != 0 { extents = Array(extents.prefix(1)) }
-    guard !extents.isEmpty else { return try fail(request, .io) }
-    let length = 4 + 8 * extents.count
-    try output.reserve(NBD.Chunk.headerLength + length)
-    output.putChunk(request.cookie, NBD.Chunk.blockStatus, isLast: true, length: length)
-    output.put(NBD.allocationContextID)
-    for extent in extents {
-      output.put(UInt32(clamping: extent.count))
-      output.put(
-        (extent.isAllocated ? 0 : NBD.AllocationFlag.hole) | (extent.readsAsZero ? NBD.AllocationFlag.zero : 0))
+    let limit = request.flags & NBD.CommandFlag.requestOne != 0 ? 1 : NBDContextExtent.limit
+    for (index, agreed) in agreement.contexts.enumerated() {
+      let extents: [NBDContextExtent]
+      do throws(BlockError) {
+        extents = try agreed.context.extents(at: request.offset, count: Int64(request.count))
+          .fitting(Int64(request.count), limit: limit)
+      } catch {
+        return try fail(request, NBD.Failure(error))
+      }
+      guard !extents.isEmpty else { return try fail(request, .io) }
+      let length = 4 + 8 * extents.count
+      try output.reserve(NBD.Chunk.headerLength + length)
+      let isLast = index == agreement.contexts.count - 1
+      output.putChunk(request.cookie, NBD.Chunk.blockStatus, isLast: isLast, length: length)
+      output.put(agreed.id)
+      for extent in extents {
+        output.put(UInt32(clamping: extent.count))
+        output.put(extent.flags)
+      }
     }
   }
 }

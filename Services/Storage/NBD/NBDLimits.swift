@@ -1,0 +1,26 @@
+/// Every bound of the server, in one place.
+public struct NBDLimits: Sendable, Hashable {
+  /// Connections at the same time. A further one takes the place of the oldest that has not chosen an export; it is
+  /// closed at once where there is none.
+  public var connections = 1024
+  /// Bytes that one request may read or write; announced to clients.
+  public var requestBytes = 32 << 20
+  /// Bytes of one option.
+  public var optionBytes = 64 << 10
+  /// Options that a client may send before it has chosen an export.
+  public var options = 4096
+  /// Queries of one option that lists or chooses metadata contexts.
+  public var contextQueries = 1024
+  /// Metadata contexts that one client may choose.
+  public var contexts = 64
+  /// Seconds that a client may be silent before it has chosen an export.
+  public var negotiationSeconds = 30
+  /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
+  public var flushesPerConnection = 16
+  /// Threads for flushes, of all connections.
+  public var flushThreads = 32
+  /// Seconds that `stop` leaves to clients to take their last answers.
+  public var stopSeconds = 2
+
+  public init() {}
+}
