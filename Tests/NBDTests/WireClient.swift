@@ -40,6 +40,18 @@ final class WireClient {
     return bytes
   }
 
+  /// Whether this many bytes wait to be received, within half a second.
+  func hasReceived(_ count: Int) -> Bool {
+    let end = ContinuousClock.now + .milliseconds(500)
+    var waiting: Int32 = 0
+    repeat {
+      guard ioctl(descriptor, UInt(FIONREAD), &waiting) == 0 else { return false }
+      if waiting >= count { return true }
+      sched_yield()
+    } while ContinuousClock.now < end
+    return false
+  }
+
   /// Whether the server ended the connection.
   func isEnded() -> Bool { receive(1) == nil }
 
@@ -102,7 +114,14 @@ final class WireClient {
     _ type: UInt16, flags: UInt16 = 0, cookie: UInt64 = 1, offset: UInt64 = 0, count: UInt32 = 0,
     _ payload: [UInt8] = []
   ) {
-    send(big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(cookie) + big(offset) + big(count) + payload)
+    send(Self.bytes(type, flags: flags, cookie: cookie, offset: offset, count: count) + payload)
+  }
+
+  /// A request without a payload.
+  static func bytes(
+    _ type: UInt16, flags: UInt16 = 0, cookie: UInt64 = 1, offset: UInt64 = 0, count: UInt32 = 0
+  ) -> [UInt8] {
+    big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(cookie) + big(offset) + big(count)
   }
 
   /// Error and cookie of a simple answer.

@@ -40,7 +40,11 @@ struct NBDTransmission: ~Copyable {
 
   /// Serves until the connection ends. Afterwards nothing of it is under way.
   mutating func run(_ input: inout NBDInput) throws(NBDEnd) {
-    defer { flushes.wait() }
+    defer {
+      flushes.wait()
+      // Who is gone needs no answers.
+      try? connection.sendQueued()
+    }
     while true {
       if input.available < NBD.requestLength { try output.send() }
       let header = try input.need(NBD.requestLength)
@@ -173,12 +177,13 @@ struct NBDTransmission: ~Copyable {
       return try flushes.submit(request.cookie, &output)
     }
     try output.reserve(NBD.Chunk.headerLength)
-    output.putSuccess(request.cookie, structured: agreement.structuredReplies)
+    output.putSuccess(request.cookie)
   }
 
   private mutating func fail(_ request: Request, _ error: NBD.Failure) throws(NBDEnd) {
-    try output.reserve(64)
-    output.putFailure(request.cookie, error, structured: agreement.structuredReplies)
+    let answer = NBDAnswer.failure(request.cookie, error, structured: agreement.structuredReplies)
+    try output.reserve(answer.count)
+    output.put(answer)
   }
 
   // MARK: Reading
@@ -212,7 +217,7 @@ struct NBDTransmission: ~Copyable {
       output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: isLast, length: 8 + count)
       output.put(UInt64(bitPattern: offset))
     } else {
-      output.putSuccess(request.cookie, structured: false)
+      output.putSuccess(request.cookie)
     }
     let target = UnsafeMutableRawBufferPointer(start: output.buffer + output.count, count: count)
     do throws(BlockError) {
@@ -221,7 +226,7 @@ struct NBDTransmission: ~Copyable {
       return true
     } catch {
       output.count = before
-      output.putFailure(request.cookie, NBD.Failure(error), structured: agreement.structuredReplies)
+      try fail(request, NBD.Failure(error))
       return false
     }
   }
@@ -235,7 +240,7 @@ struct NBDTransmission: ~Copyable {
       output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: true, length: 8 + request.count)
       output.put(UInt64(bitPattern: request.offset))
     } else {
-      output.putSuccess(request.cookie, structured: false)
+      output.putSuccess(request.cookie)
     }
     let head = output.count
     output.count = 0
@@ -271,37 +276,6 @@ struct NBDTransmission: ~Copyable {
         output.put(UInt32(clamping: extent.count))
         output.put(extent.flags)
       }
-    }
-  }
-}
-
-extension NBDOutput {
-  @inline(__always)
-  mutating func putChunk(_ cookie: UInt64, _ type: UInt16, isLast: Bool, length: Int) {
-    put(NBD.structuredReplyMagic)
-    put(isLast ? NBD.Chunk.done : 0)
-    put(type)
-    put(cookie)
-    put(UInt32(clamping: length))
-  }
-
-  @inline(__always)
-  mutating func putSuccess(_ cookie: UInt64, structured: Bool) {
-    // Simple answers stay allowed for all but reads and block status, and are shorter.
-    put(NBD.simpleReplyMagic)
-    put(UInt32(0))
-    put(cookie)
-  }
-
-  mutating func putFailure(_ cookie: UInt64, _ error: NBD.Failure, structured: Bool) {
-    if structured {
-      putChunk(cookie, NBD.Chunk.error, isLast: true, length: 6)
-      put(error.rawValue)
-      put(UInt16(0))
-    } else {
-      put(NBD.simpleReplyMagic)
-      put(error.rawValue)
-      put(cookie)
     }
   }
 }
