@@ -52,6 +52,12 @@ final class WireClient {
     return false
   }
 
+  /// Whether the server ended the connection within this time, without taking what it sent.
+  func isHungUp(within milliseconds: Int32) -> Bool {
+    var watched = pollfd(fd: descriptor, events: 0, revents: 0)
+    return poll(&watched, 1, milliseconds) > 0
+  }
+
   /// Whether the server ended the connection.
   func isEnded() -> Bool { receive(1) == nil }
 

@@ -27,6 +27,8 @@ final class NBDConnection: @unchecked Sendable {
   private let awaited = Atomic<Int>(0)
   /// Readable once a worker has queued something.
   private var wake: Int32 = -1
+  /// When the client's time is over; of the session's thread.
+  private var deadline: ContinuousClock.Instant?
   /// Its place in the order of arrival, and whether it was ended to make room; of the server's monitor.
   var number: UInt64 = 0
   var isEvicted = false
@@ -76,6 +78,7 @@ final class NBDConnection: @unchecked Sendable {
   private func sendAll(_ bytes: UnsafeRawBufferPointer) throws(NBDEnd) {
     var done = 0
     while done < bytes.count, let base = bytes.baseAddress {
+      try requireTime()
       let count = Glibc.send(descriptor, base + done, bytes.count - done, Int32(MSG_NOSIGNAL))
       if count < 0 {
         if errno == EINTR { continue }
@@ -93,6 +96,7 @@ final class NBDConnection: @unchecked Sendable {
       // In this order: what the last worker queued is seen when none is awaited any more.
       let isAwaiting = awaited.load(ordering: .acquiring) > 0
       try sendQueued()
+      try requireTime()
       let received = recv(descriptor, buffer, count, isAwaiting ? Int32(MSG_DONTWAIT) : 0)
       if received > 0 { return received }
       if received < 0, errno == EINTR { continue }
@@ -174,10 +178,42 @@ final class NBDConnection: @unchecked Sendable {
       if wake >= 0 { Glibc.close(wake) }
     }
   }
+}
 
-  /// How long `receive` waits for the first byte; 0 is for ever.
-  func setReceiveTimeout(seconds: Int) {
-    var time = timeval(tv_sec: seconds, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+// MARK: - The client's time
+
+extension NBDConnection {
+  /// From now on the client has this many seconds for all that it is still to send and to take; nil is for ever. Only for
+  /// the session's thread.
+  func limitClient(seconds: Int?) {
+    deadline = seconds.map { ContinuousClock.now + .seconds($0) }
+    guard deadline == nil else { return }
+    setTimeouts(.zero)
+  }
+
+  /// Runs what takes the server's own time, not the client's.
+  func onOwnTime<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+    let begin = ContinuousClock.now
+    defer { if let deadline { self.deadline = deadline + (ContinuousClock.now - begin) } }
+    return try body()
+  }
+
+  /// Before each call that waits for the client: no longer than its time lasts.
+  @inline(__always)
+  private func requireTime() throws(NBDEnd) {
+    guard let deadline else { return }
+    let rest = deadline - ContinuousClock.now
+    guard rest > .zero else { throw .closed }
+    setTimeouts(rest)
+  }
+
+  /// The most that one call waits; zero is for ever.
+  private func setTimeouts(_ time: Duration) {
+    let (seconds, attoseconds) = time.components
+    var limit = timeval(tv_sec: Int(clamping: seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+    if time > .zero, limit.tv_sec == 0, limit.tv_usec == 0 { limit.tv_usec = 1 }
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
   }
 }

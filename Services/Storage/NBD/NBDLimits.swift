@@ -13,7 +13,7 @@ public struct NBDLimits: Sendable, Hashable {
   public var contextQueries = 1024
   /// Metadata contexts that one client may choose.
   public var contexts = 64
-  /// Seconds that a client may be silent before it has chosen an export.
+  /// Seconds that a client has, from its connection on, until it must have chosen an export.
   public var negotiationSeconds = 30
   /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
   public var flushesPerConnection = 16

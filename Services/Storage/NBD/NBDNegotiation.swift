@@ -94,7 +94,7 @@ struct NBDNegotiation: ~Copyable {
 
   private mutating func list(_ number: UInt32, _ bytes: [UInt8]) throws(NBDEnd) {
     guard bytes.isEmpty else { return _ = try invalid(number, "list takes no data") }
-    for entry in provider.list(peerUserID: connection.peerUserID) {
+    for entry in connection.onOwnTime({ provider.list(peerUserID: connection.peerUserID) }) {
       let name = Array(entry.name.utf8.prefix(4096))
       let description = Array(entry.description.utf8.prefix(4096))
       try reply(number, NBD.OptionReply.server, length: 4 + name.count + description.count)
@@ -173,7 +173,7 @@ struct NBDNegotiation: ~Copyable {
     guard reader.isAtEnd else { return _ = try invalid(number, "malformed") }
     let contexts: NBDContextList
     do throws(NBDRefusal) {
-      contexts = NBDContextList(try provider.open(name: name, peerUserID: connection.peerUserID))
+      contexts = NBDContextList(try ask(name))
     } catch {
       return try refuse(number, error)
     }
@@ -197,7 +197,13 @@ struct NBDNegotiation: ~Copyable {
   /// has heard of the fence.
   private func open(_ name: String) throws(NBDRefusal) -> NBDExport {
     connection.exportName.withLock { $0 = name }
-    return try provider.open(name: name, peerUserID: connection.peerUserID)
+    return try ask(name)
+  }
+
+  private func ask(_ name: String) throws(NBDRefusal) -> NBDExport {
+    try connection.onOwnTime { () throws(NBDRefusal) in
+      try provider.open(name: name, peerUserID: connection.peerUserID)
+    }
   }
 
   private func forgetName() { connection.exportName.withLock { $0 = "" } }

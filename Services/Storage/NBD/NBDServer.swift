@@ -201,10 +201,10 @@ public final class NBDServer: @unchecked Sendable {
     defer { end(connection) }
     do throws(NBDEnd) {
       var input = NBDInput(connection, capacity: NBDTransmission.usualPayload + 4096)
-      connection.setReceiveTimeout(seconds: limits.negotiationSeconds)
+      connection.limitClient(seconds: limits.negotiationSeconds)
       var negotiation = NBDNegotiation(connection, provider, limits)
       let agreement = try negotiation.run(&input)
-      connection.setReceiveTimeout(seconds: 0)
+      connection.limitClient(seconds: nil)
       var transmission = NBDTransmission(connection, agreement, limits, pool)
       try transmission.run(&input)
     } catch {
