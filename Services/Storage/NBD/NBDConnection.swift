@@ -35,8 +35,8 @@ final class NBDConnection: @unchecked Sendable {
   /// Nothing that was received may be executed any more.
   let isFenced = Atomic<Bool>(false)
 
-  /// The export's name, from before it is opened; empty until then. Written by the connection's thread, read by a fence.
-  let exportName = Mutex<String>("")
+  /// The export's name, from before it is opened; nil until then. Written by the connection's thread, read by a fence.
+  let exportName = Mutex<String?>(nil)
 
   init(descriptor: Int32) {
     self.descriptor = descriptor

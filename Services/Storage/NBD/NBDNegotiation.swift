@@ -206,7 +206,7 @@ struct NBDNegotiation: ~Copyable {
     }
   }
 
-  private func forgetName() { connection.exportName.withLock { $0 = "" } }
+  private func forgetName() { connection.exportName.withLock { $0 = nil } }
 
   private func agreement(_ export: NBDExport, _ name: String) -> NBDAgreement {
     // Those of another export are not meant.
