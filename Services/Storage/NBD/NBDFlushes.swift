@@ -68,7 +68,7 @@ final class NBDFlushes: @unchecked Sendable {
       try device.flush()
       return NBDAnswer.success(cookie)
     } catch {
-      return NBDAnswer.failure(cookie, NBD.Failure(error), structured: structured)
+      return NBDAnswer.failure(cookie, NBD.Failure(error), error.description, structured: structured)
     }
   }
 }

@@ -68,10 +68,12 @@ extension NBDOutput {
 enum NBDAnswer {
   static func success(_ cookie: UInt64) -> [UInt8] { simple(cookie, 0) }
 
-  static func failure(_ cookie: UInt64, _ error: NBD.Failure, structured: Bool) -> [UInt8] {
+  /// - Parameter text: for people; only a structured answer has room for it.
+  static func failure(_ cookie: UInt64, _ error: NBD.Failure, _ text: String, structured: Bool) -> [UInt8] {
     guard structured else { return simple(cookie, error.rawValue) }
+    let text = text.utf8Prefix()
     return bytes(NBD.structuredReplyMagic) + bytes(NBD.Chunk.done) + bytes(NBD.Chunk.error) + bytes(cookie)
-      + bytes(UInt32(6)) + bytes(error.rawValue) + bytes(UInt16(0))
+      + bytes(UInt32(clamping: 6 + text.count)) + bytes(error.rawValue) + bytes(UInt16(clamping: text.count)) + text
   }
 
   private static func simple(_ cookie: UInt64, _ error: UInt32) -> [UInt8] {

@@ -13,7 +13,7 @@ struct NBDTransmission: ~Copyable {
     var cookie: UInt64
     var offset: Int64
     var count: Int
-    var error: NBD.Failure?
+    var objection: NBDObjection?
   }
 
   /// Bytes of a payload that fit into the buffers; larger ones get memory of their own for the time of the request.
@@ -59,14 +59,14 @@ struct NBDTransmission: ~Copyable {
       input.take(NBD.requestLength)
       if connection.isFenced.load(ordering: .sequentiallyConsistent) { throw .ended }
       guard let command = NBD.Command(rawValue: type) else {
-        try fail(request, .invalid)
+        try fail(request, .invalid, "unknown command")
         continue
       }
       if command == .disconnect {
         try output.send()
         throw .closed
       }
-      request.error = check(request, command)
+      request.objection = check(request, command)
       try execute(request, command, &input)
     }
   }
@@ -75,7 +75,7 @@ struct NBDTransmission: ~Copyable {
 
   /// What is wrong with a request; nil when nothing is.
   @inline(__always)
-  private func check(_ request: Request, _ command: NBD.Command) -> NBD.Failure? {
+  private func check(_ request: Request, _ command: NBD.Command) -> NBDObjection? {
     let allowed: UInt16 =
       switch command {
       case .write, .trim, .flush: NBD.CommandFlag.forceUnitAccess
@@ -86,18 +86,29 @@ struct NBDTransmission: ~Copyable {
       case .cache, .disconnect: 0
       }
     // Clients may set FUA on any command where it was announced; it means nothing where nothing is written.
-    if request.flags & ~(allowed | NBD.CommandFlag.forceUnitAccess) != 0 { return .invalid }
-    if command == .flush { return request.offset == 0 && request.count == 0 ? nil : .invalid }
+    if request.flags & ~(allowed | NBD.CommandFlag.forceUnitAccess) != 0 {
+      return NBDObjection(.invalid, "a flag that the command does not have")
+    }
+    if command == .flush {
+      let isEmpty = request.offset == 0 && request.count == 0
+      return isEmpty ? nil : NBDObjection(.invalid, "a flush has neither offset nor length")
+    }
     let writes = command == .write || command == .trim || command == .writeZeroes
-    if writes, agreement.export.isReadOnly { return .notPermitted }
-    if command == .blockStatus, agreement.contexts.isEmpty { return .invalid }
-    if request.flags & NBD.CommandFlag.dontFragment != 0, !agreement.structuredReplies { return .invalid }
-    let transfers = command == .read || command == .write
-    if transfers, request.count > limits.requestBytes { return command == .read ? .overflow : .invalid }
-    guard request.count > 0 else { return .invalid }
+    if writes, agreement.export.isReadOnly { return NBDObjection(.notPermitted, "the export is read-only") }
+    if command == .blockStatus, agreement.contexts.isEmpty {
+      return NBDObjection(.invalid, "no metadata context was chosen")
+    }
+    let isWhole = request.flags & NBD.CommandFlag.dontFragment != 0
+    if isWhole, !agreement.structuredReplies {
+      return NBDObjection(.invalid, "structured replies were not agreed on")
+    }
+    if command == .read || command == .write, request.count > limits.requestBytes {
+      return NBDObjection(isWhole ? .overflow : .invalid, "longer than the largest request that was announced")
+    }
+    guard request.count > 0 else { return NBDObjection(.invalid, "a request of no bytes") }
     guard request.offset >= 0, Int64(request.count) <= size, request.offset <= size - Int64(request.count) else {
       // A trim beyond the end is as wrong as a read there; a write has no space.
-      return writes && command != .trim ? .noSpace : .invalid
+      return NBDObjection(writes && command != .trim ? .noSpace : .invalid, "beyond the end of the export")
     }
     return nil
   }
@@ -118,7 +129,7 @@ struct NBDTransmission: ~Copyable {
 
   @inline(__always)
   private mutating func write(_ request: Request, _ input: inout NBDInput) throws(NBDEnd) {
-    if request.error != nil {
+    if request.objection != nil {
       // The payload is on its way whatever is wrong with the rest.
       try output.send()
       try input.skip(request.count)
@@ -147,9 +158,9 @@ struct NBDTransmission: ~Copyable {
   }
 
   private mutating func change(_ request: Request, _ command: NBD.Command) throws(NBDEnd) {
-    if command == .flush, request.error == nil { return try flushes.submit(request.cookie, &output) }
+    if command == .flush, request.objection == nil { return try flushes.submit(request.cookie, &output) }
     var failure: BlockError?
-    if request.error == nil {
+    if request.objection == nil {
       do throws(BlockError) {
         let count = Int64(request.count)
         switch command {
@@ -171,8 +182,8 @@ struct NBDTransmission: ~Copyable {
   /// Answers a request without a result, after a flush where it asks for one.
   @inline(__always)
   private mutating func finish(_ request: Request, _ failure: BlockError?) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
-    if let failure { return try fail(request, NBD.Failure(failure)) }
+    if let objection = request.objection { return try fail(request, objection) }
+    if let failure { return try fail(request, failure) }
     if request.flags & NBD.CommandFlag.forceUnitAccess != 0, request.type != NBD.Command.cache.rawValue {
       return try flushes.submit(request.cookie, &output)
     }
@@ -180,8 +191,17 @@ struct NBDTransmission: ~Copyable {
     output.putSuccess(request.cookie)
   }
 
-  private mutating func fail(_ request: Request, _ error: NBD.Failure) throws(NBDEnd) {
-    let answer = NBDAnswer.failure(request.cookie, error, structured: agreement.structuredReplies)
+  private mutating func fail(_ request: Request, _ objection: NBDObjection) throws(NBDEnd) {
+    try fail(request, objection.number, "\(objection.text)")
+  }
+
+  private mutating func fail(_ request: Request, _ error: BlockError) throws(NBDEnd) {
+    let isFast = request.flags & NBD.CommandFlag.fastZero != 0
+    try fail(request, NBD.Failure(error, wasToBeFast: isFast), error.description)
+  }
+
+  private mutating func fail(_ request: Request, _ error: NBD.Failure, _ text: String) throws(NBDEnd) {
+    let answer = NBDAnswer.failure(request.cookie, error, text, structured: agreement.structuredReplies)
     try output.reserve(answer.count)
     output.put(answer)
   }
@@ -190,7 +210,7 @@ struct NBDTransmission: ~Copyable {
 
   @inline(__always)
   private mutating func read(_ request: Request) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
+    if let objection = request.objection { return try fail(request, objection) }
     if request.count <= Self.usualPayload {
       _ = try readPiece(request, at: request.offset, count: request.count, isLast: true)
       return
@@ -226,7 +246,7 @@ struct NBDTransmission: ~Copyable {
       return true
     } catch {
       output.count = before
-      try fail(request, NBD.Failure(error))
+      try fail(request, error)
       return false
     }
   }
@@ -249,14 +269,14 @@ struct NBDTransmission: ~Copyable {
     do throws(BlockError) {
       try device.read(into: target, at: request.offset)
     } catch {
-      return try fail(request, NBD.Failure(error))
+      return try fail(request, error)
     }
     try connection.send(UnsafeRawBufferPointer(rebasing: bytes[..<(head + request.count)]))
   }
 
   /// One chunk for each context that was agreed on.
   private mutating func blockStatus(_ request: Request) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
+    if let objection = request.objection { return try fail(request, objection) }
     let limit = request.flags & NBD.CommandFlag.requestOne != 0 ? 1 : NBDContextExtent.limit
     for (index, agreed) in agreement.contexts.enumerated() {
       let extents: [NBDContextExtent]
@@ -264,9 +284,9 @@ struct NBDTransmission: ~Copyable {
         extents = try agreed.context.extents(at: request.offset, count: Int64(request.count))
           .fitting(Int64(request.count), limit: limit)
       } catch {
-        return try fail(request, NBD.Failure(error))
+        return try fail(request, error)
       }
-      guard !extents.isEmpty else { return try fail(request, .io) }
+      guard !extents.isEmpty else { return try fail(request, .io, "\(agreed.context.name) tells nothing") }
       let length = 4 + 8 * extents.count
       try output.reserve(NBD.Chunk.headerLength + length)
       let isLast = index == agreement.contexts.count - 1
