@@ -203,7 +203,10 @@ extension NBDConnection {
   private func requireTime() throws(NBDEnd) {
     guard let deadline else { return }
     let rest = deadline - ContinuousClock.now
-    guard rest > .zero else { throw .closed }
+    guard rest > .zero else {
+      shutDown(fencing: false)
+      throw .closed
+    }
     setTimeouts(rest)
   }
 

@@ -16,6 +16,7 @@ public final class NBDServer: @unchecked Sendable {
   private let limits: NBDLimits
   private let logger: Logger
   private let pool: WorkerPool
+  private let largeReads: NBDBudget
   /// Readable once the acceptor is to end; negative when the system had no descriptor to give.
   private let wake: Int32
   private let monitor = Monitor()
@@ -34,6 +35,7 @@ public final class NBDServer: @unchecked Sendable {
     self.limits = limits
     self.logger = logger
     pool = WorkerPool(name: "ftvs-nbd-flush", limit: limits.flushThreads)
+    largeReads = NBDBudget(limit: limits.largeReadBytes)
     wake = eventfd(0, Int32(O_CLOEXEC))
   }
 
@@ -75,7 +77,7 @@ public final class NBDServer: @unchecked Sendable {
     let cut = monitor.locked {
       connections.values.filter { connection in connection.exportName.withLock { $0 == exportName } }
     }
-    for connection in cut { connection.shutDown(fencing: true) }
+    fence(cut)
   }
 
   /// Ends every connection whose export's name fulfils the condition; as `closeSessions(of:)`.
@@ -83,7 +85,7 @@ public final class NBDServer: @unchecked Sendable {
     monitor.lock()
     let fenced = connections.values.filter { $0.exportName.withLock { $0 }.map(matches) ?? false }
     monitor.unlock()
-    for connection in fenced { connection.shutDown(fencing: true) }
+    fence(fenced)
     waitForEnd(of: fenced)
   }
 
@@ -125,6 +127,11 @@ public final class NBDServer: @unchecked Sendable {
     }
     if !late { for connection in all { connection.shutDown(fencing: false) } }
     waitForEnd(of: all)
+  }
+
+  private func fence(_ fenced: [NBDConnection]) {
+    for connection in fenced { connection.shutDown(fencing: true) }
+    largeReads.wakeFenced()
   }
 
   private func waitForEnd(of ending: [NBDConnection]) {
@@ -199,7 +206,7 @@ public final class NBDServer: @unchecked Sendable {
       var negotiation = NBDNegotiation(connection, provider, limits)
       let agreement = try negotiation.run(&input)
       connection.limitClient(seconds: nil)
-      var transmission = NBDTransmission(connection, agreement, limits, pool)
+      var transmission = NBDTransmission(connection, agreement, limits, pool, largeReads)
       try transmission.run(&input)
     } catch {
       guard case .breach(let reason) = error else { return }
