@@ -68,6 +68,14 @@ final class TestServer: @unchecked Sendable {
     return descriptor
   }
 
+  /// The client's end of a pair of sockets whose other end is served.
+  func pair() throws -> Int32 {
+    var ends: [Int32] = [-1, -1]
+    try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+    server.serve(ends[1])
+    return ends[0]
+  }
+
   static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Void) throws {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)

@@ -8,16 +8,20 @@ final class WireClient {
   /// Stays as long as its client.
   private let server: TestServer
 
-  init(_ server: TestServer) throws {
+  /// - Parameter viaPair: whether the server is handed one end of a pair instead of accepting the client.
+  init(_ server: TestServer, viaPair: Bool = false) throws {
     self.server = server
-    descriptor = try server.connect()
+    descriptor = try viaPair ? server.pair() : server.connect()
     var time = timeval(tv_sec: 20, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
   }
 
   deinit { close(descriptor) }
 
-  func send(_ bytes: [UInt8]) {
+  func send(_ bytes: [UInt8]) { Self.send(bytes, to: descriptor) }
+
+  /// Sends all, or as much as the other side takes before it leaves.
+  static func send(_ bytes: [UInt8], to descriptor: Int32) {
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes {
@@ -38,6 +42,13 @@ final class WireClient {
       bytes += chunk[..<received]
     }
     return bytes
+  }
+
+  /// Takes whatever comes until the server ends the connection.
+  func receiveToEnd() {
+    withUnsafeTemporaryAllocation(byteCount: 1 << 18, alignment: 16) { buffer in
+      while recv(descriptor, buffer.baseAddress, buffer.count, 0) > 0 {}
+    }
   }
 
   /// Whether this many bytes wait to be received, within half a second.

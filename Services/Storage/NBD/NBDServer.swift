@@ -152,7 +152,7 @@ public final class NBDServer: @unchecked Sendable {
       guard watched[0].revents == 0 else { break }
       let descriptor = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
       if descriptor >= 0 {
-        begin(descriptor)
+        serve(descriptor)
       } else if errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS {
         logger.error("no connection can be accepted", metadata: ["errno": "\(errno)"])
         // Until somebody leaves; only the order to stop is listened to meanwhile.
@@ -168,7 +168,8 @@ public final class NBDServer: @unchecked Sendable {
     monitor.unlock()
   }
 
-  private func begin(_ descriptor: Int32) {
+  /// Serves a client over a connected socket, which is closed afterwards.
+  package func serve(_ descriptor: Int32) {
     let connection = NBDConnection(descriptor: descriptor)
     let isTaken = monitor.locked { () -> Bool in
       guard !isStopped, connections.count < limits.connections || evictSilent() else { return false }
@@ -181,7 +182,7 @@ public final class NBDServer: @unchecked Sendable {
       logger.warning("an NBD connection too many was closed", metadata: ["limit": "\(limits.connections)"])
       return connection.close()
     }
-    if !IOThread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
+    if !IOThread.start(name: "ftvs-nbd-client", { [self] in serve(connection) }) { end(connection) }
   }
 
   /// Ends the connection that has gone longest without choosing an export: a guest that comes back after a failover is
