@@ -93,8 +93,7 @@ final class RecordingDevice: BlockDevice, @unchecked Sendable {
     let device = RecordingDevice(size: 4 << 20)
     let client = try WireClient(TestServer(["a": NBDExport(device: device)]))
     try client.go("a")
-    var generator = SeededGenerator(seed: 2)
-    let payload = (0..<(3 * megabyte + 17)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let payload = randomBytes(3 * megabyte + 17, seed: 2)
     client.request(1, offset: 5, count: UInt32(payload.count), Array(payload[..<megabyte]))
     device.waitForWrites(2)
     client.send(Array(payload[megabyte...]))

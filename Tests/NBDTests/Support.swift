@@ -29,6 +29,13 @@ final class TestExports: NBDExportProvider, Sendable {
   func set(_ name: String, _ export: NBDExport?) { exports.withLock { $0[name] = export } }
 }
 
+/// Bytes that a seed replays.
+func randomBytes(_ count: Int, seed: UInt64) -> [UInt8] {
+  var generator = SeededGenerator(seed: seed)
+  let words = (0..<(count + 7) / 8).map { _ in generator.next() }
+  return words.withUnsafeBytes { Array($0.prefix(count)) }
+}
+
 /// A server on a socket of its own.
 final class TestServer: @unchecked Sendable {
   // Immutable after the initialiser.

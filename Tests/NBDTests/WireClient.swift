@@ -20,16 +20,18 @@ final class WireClient {
 
   func send(_ bytes: [UInt8]) { Self.send(bytes, to: descriptor) }
 
-  /// Sends all, or as much as the other side takes before it leaves.
-  static func send(_ bytes: [UInt8], to descriptor: Int32) {
+  /// Sends all, or as much as the other side takes before it leaves; then false.
+  @discardableResult
+  static func send(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes {
         Glibc.send(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done, Int32(MSG_NOSIGNAL))
       }
-      if count <= 0 { return }
+      if count <= 0 { return false }
       done += count
     }
+    return true
   }
 
   /// Nil at the end of the connection.
