@@ -102,6 +102,22 @@ final class GateDevice: BlockDevice, @unchecked Sendable {
     #expect(server.server.sessions.isEmpty)
   }
 
+  @Test func `the default export is fenced as any other`() throws {
+    let server = try TestServer(["": NBDExport(device: MemoryDevice(size: 4096))])
+    let client = try WireClient(server)
+    try client.go("")
+    #expect(server.server.sessions.map(\.exportName) == [""])
+    let silent = try WireClient(server)
+    try silent.greet()
+    server.exports.remove("")
+    server.server.closeSessions(of: "")
+    #expect(client.isEnded())
+    #expect(server.server.sessions.isEmpty)
+    // Who has not chosen an export has not chosen that one.
+    silent.option(3)
+    #expect(try silent.finalReply() == 1)
+  }
+
   @Test func `a fence of an export that nobody has open returns at once`() throws {
     let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 4096))])
     server.server.closeSessions(of: "a")

@@ -57,8 +57,7 @@ import Testing
   }
 
   @Test func `nbdcopy copies in and out over several connections`() throws {
-    var generator = SeededGenerator(seed: 1)
-    let content = (0..<(8 << 20)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+    let content = randomBytes(8 << 20, seed: 1)
     let source = MemoryDevice(content)
     let target = MemoryDevice(size: content.count)
     let server = try TestServer(["in": NBDExport(device: source), "out": NBDExport(device: target)])
@@ -90,6 +89,50 @@ import Testing
       "fio", "--name=job", "--ioengine=nbd", "--uri=\(server.uri("a"))", "--rw=randrw", "--bs=4k", "--iodepth=16",
       "--size=16m", "--verify=crc32c", "--verify_state_save=0", "--fsync=32", "--number_ios=3000")
     #expect(result.status == 0, "\(result.text)")
+  }
+
+  @Test func `fio verifies what it wrote over several connections`() throws {
+    let server = try TestServer(["a": NBDExport(device: MemoryDevice(size: 16 << 20))])
+    let result = try run(
+      "fio", "--name=job", "--ioengine=nbd", "--uri=\(server.uri("a"))", "--rw=randrw", "--bsrange=512-600k",
+      "--iodepth=8", "--numjobs=4", "--size=4m", "--offset_increment=4m", "--verify=crc32c", "--verify_state_save=0",
+      "--fsync=16", "--number_ios=300")
+    #expect(result.status == 0, "\(result.text)")
+  }
+
+  @Test func `qemu-img compares and maps what two exports hold`() throws {
+    let content = [UInt8](repeating: 5, count: 4 << 20)
+    var other = content
+    other[3_000_000] = 6
+    let server = try TestServer([
+      "a": NBDExport(device: MemoryDevice(content)), "b": NBDExport(device: MemoryDevice(content)),
+      "c": NBDExport(device: MemoryDevice(other)), "sparse": NBDExport(device: SparseDevice()),
+    ])
+    let same = try run("qemu-img", "compare", "-f", "raw", "-F", "raw", server.uri("a"), server.uri("b"))
+    #expect(same.status == 0 && same.text.contains("identical"), "\(same.text)")
+    let different = try run("qemu-img", "compare", "-f", "raw", "-F", "raw", server.uri("a"), server.uri("c"))
+    #expect(different.status == 1 && different.text.contains("mismatch"), "\(different.text)")
+    let map = try run("qemu-img", "map", "-f", "raw", "--output=json", server.uri("sparse"))
+    for part in [#""start": 0, "length": 65536"#, #""start": 65536, "length": 983040"#] {
+      #expect(map.status == 0 && map.text.contains(part), "\(map.text)")
+    }
+    #expect(map.text.contains(#""zero": true, "data": false"#), "\(map.text)")
+    let info = try run("nbdinfo", "--map", "--json", server.uri("sparse"))
+    #expect(info.text.contains(#""offset": 65536, "length": 983040, "type": 3"#), "\(info.text)")
+  }
+
+  @Test func `nbdcopy copies a file in and out over several connections`() throws {
+    let device = MemoryDevice(size: 8 << 20)
+    let server = try TestServer(["a": NBDExport(device: device)])
+    let (source, target) = ("\(server.directory)/source", "\(server.directory)/target")
+    defer { for file in [source, target] { unlink(file) } }
+    #expect(try run("dd", "if=/dev/urandom", "of=\(source)", "bs=1M", "count=8").status == 0)
+    let into = try run("nbdcopy", "--connections=4", "--threads=4", "--flush", source, server.uri("a"))
+    #expect(into.status == 0, "\(into.text)")
+    let out = try run("nbdcopy", "--connections=4", "--threads=4", server.uri("a"), target)
+    #expect(out.status == 0, "\(out.text)")
+    #expect(try run("cmp", source, target).status == 0)
+    #expect(device.content.contains { $0 != 0 })
   }
 
   @Test func `a read-only export refuses writes`() throws {

@@ -29,6 +29,13 @@ final class TestExports: NBDExportProvider, Sendable {
   func set(_ name: String, _ export: NBDExport?) { exports.withLock { $0[name] = export } }
 }
 
+/// Bytes that a seed replays.
+func randomBytes(_ count: Int, seed: UInt64) -> [UInt8] {
+  var generator = SeededGenerator(seed: seed)
+  let words = (0..<(count + 7) / 8).map { _ in generator.next() }
+  return words.withUnsafeBytes { Array($0.prefix(count)) }
+}
+
 /// A server on a socket of its own.
 final class TestServer: @unchecked Sendable {
   // Immutable after the initialiser.
@@ -66,6 +73,14 @@ final class TestServer: @unchecked Sendable {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     try Self.withAddress(socketPath) { #expect(Glibc.connect(descriptor, $0, $1) == 0) }
     return descriptor
+  }
+
+  /// The client's end of a pair of sockets whose other end is served.
+  func pair() throws -> Int32 {
+    var ends: [Int32] = [-1, -1]
+    try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+    server.serve(ends[1])
+    return ends[0]
   }
 
   static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Void) throws {

@@ -8,24 +8,30 @@ final class WireClient {
   /// Stays as long as its client.
   private let server: TestServer
 
-  init(_ server: TestServer) throws {
+  /// - Parameter viaPair: whether the server is handed one end of a pair instead of accepting the client.
+  init(_ server: TestServer, viaPair: Bool = false) throws {
     self.server = server
-    descriptor = try server.connect()
+    descriptor = try viaPair ? server.pair() : server.connect()
     var time = timeval(tv_sec: 20, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
   }
 
   deinit { close(descriptor) }
 
-  func send(_ bytes: [UInt8]) {
+  func send(_ bytes: [UInt8]) { Self.send(bytes, to: descriptor) }
+
+  /// Sends all, or as much as the other side takes before it leaves; then false.
+  @discardableResult
+  static func send(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
     var done = 0
     while done < bytes.count {
       let count = bytes.withUnsafeBytes {
         Glibc.send(descriptor, $0.baseAddress.map { $0 + done }, bytes.count - done, Int32(MSG_NOSIGNAL))
       }
-      if count <= 0 { return }
+      if count <= 0 { return false }
       done += count
     }
+    return true
   }
 
   /// Nil at the end of the connection.
@@ -38,6 +44,31 @@ final class WireClient {
       bytes += chunk[..<received]
     }
     return bytes
+  }
+
+  /// Takes whatever comes until the server ends the connection.
+  func receiveToEnd() {
+    withUnsafeTemporaryAllocation(byteCount: 1 << 18, alignment: 16) { buffer in
+      while recv(descriptor, buffer.baseAddress, buffer.count, 0) > 0 {}
+    }
+  }
+
+  /// Whether this many bytes wait to be received, within half a second.
+  func hasReceived(_ count: Int) -> Bool {
+    let end = ContinuousClock.now + .milliseconds(500)
+    var waiting: Int32 = 0
+    repeat {
+      guard ioctl(descriptor, UInt(FIONREAD), &waiting) == 0 else { return false }
+      if waiting >= count { return true }
+      sched_yield()
+    } while ContinuousClock.now < end
+    return false
+  }
+
+  /// Whether the server ended the connection within this time, without taking what it sent.
+  func isHungUp(within milliseconds: Int32) -> Bool {
+    var watched = pollfd(fd: descriptor, events: 0, revents: 0)
+    return poll(&watched, 1, milliseconds) > 0
   }
 
   /// Whether the server ended the connection.
@@ -102,7 +133,14 @@ final class WireClient {
     _ type: UInt16, flags: UInt16 = 0, cookie: UInt64 = 1, offset: UInt64 = 0, count: UInt32 = 0,
     _ payload: [UInt8] = []
   ) {
-    send(big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(cookie) + big(offset) + big(count) + payload)
+    send(Self.bytes(type, flags: flags, cookie: cookie, offset: offset, count: count) + payload)
+  }
+
+  /// A request without a payload.
+  static func bytes(
+    _ type: UInt16, flags: UInt16 = 0, cookie: UInt64 = 1, offset: UInt64 = 0, count: UInt32 = 0
+  ) -> [UInt8] {
+    big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(cookie) + big(offset) + big(count)
   }
 
   /// Error and cookie of a simple answer.

@@ -12,6 +12,7 @@ extern int fallocate(int descriptor, int mode, off_t offset, off_t count);
 extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int dup3(int from, int to, int flags);
 extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+extern int eventfd(unsigned int initial, int flags);
 
 /* CRC32C by the processor's own instruction: the register after `count` more bytes; without the inversions before and
  * after. Only to be called where ftvs_has_crc32c() is not 0. */

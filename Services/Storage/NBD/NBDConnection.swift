@@ -1,26 +1,42 @@
 import Primitives
 import BlockLayers
+import CLinuxFile
 import Glibc
 import Synchronization
 
 /// The part of a connection that several threads use: sending whole answers, and ending it.
+///
+/// Only the session's own thread ever waits for the client. A worker that has an answer sends it where the socket takes
+/// it at once, and leaves it to the session's thread where it does not: a client that takes no answers holds up nobody
+/// but itself.
 final class NBDConnection: @unchecked Sendable {
   // `isOpen` and the closing of the descriptor happen with `monitor` held, so that nobody shuts down a descriptor that
-  // was given to somebody else; sending happens with `sending` held, before the descriptor is closed.
+  // was given to somebody else; sending happens with `sending` held, before the descriptor is closed. `wake` is written
+  // by the session's thread before it gives work to a worker, and closed when no worker has any.
 
   let descriptor: Int32
   let peerUserID: UInt32
   private let monitor = Monitor()
   private var isOpen = true
-  private let sending = Monitor()
+  /// Held by who sends. Workers never wait for it: the session's thread may hold it for as long as the client likes.
+  private let sending = Mutex<Void>(())
+  /// Bytes that a worker could not send, which go before anything else. Taken after `sending` by who needs both.
+  private let queued = Mutex<[UInt8]>([])
+  private let hasQueued = Atomic<Bool>(false)
+  /// Answers that workers may still send or queue; only the session's thread makes it more.
+  private let awaited = Atomic<Int>(0)
+  /// Readable once a worker has queued something.
+  private var wake: Int32 = -1
+  /// When the client's time is over; of the session's thread.
+  private var deadline: ContinuousClock.Instant?
   /// Its place in the order of arrival, and whether it was ended to make room; of the server's monitor.
   var number: UInt64 = 0
   var isEvicted = false
   /// Nothing that was received may be executed any more.
   let isFenced = Atomic<Bool>(false)
 
-  /// The export's name, from before it is opened; empty until then. Written by the connection's thread, read by a fence.
-  let exportName = Mutex<String>("")
+  /// The export's name, from before it is opened; nil until then. Written by the connection's thread, read by a fence.
+  let exportName = Mutex<String?>(nil)
 
   init(descriptor: Int32) {
     self.descriptor = descriptor
@@ -32,12 +48,37 @@ final class NBDConnection: @unchecked Sendable {
     peerUserID = status == 0 ? credentials.1 : .max
   }
 
-  /// Sends all bytes, before or after those of other threads, never between.
+  // MARK: The session's thread
+
+  /// Sends what workers have queued, and then these bytes. Waits for the client; only for the session's thread.
   func send(_ bytes: UnsafeRawBufferPointer) throws(NBDEnd) {
-    sending.lock()
-    defer { sending.unlock() }
+    try sending.withLock { (_) throws(NBDEnd) in
+      if hasQueued.load(ordering: .acquiring) {
+        let first = queued.withLock { queued in
+          hasQueued.store(false, ordering: .releasing)
+          defer { queued = [] }
+          return queued
+        }
+        var end: NBDEnd?
+        first.withUnsafeBytes { bytes in
+          do throws(NBDEnd) { try sendAll(bytes) } catch { end = error }
+        }
+        if let end { throw end }
+      }
+      try sendAll(bytes)
+    }
+  }
+
+  /// Sends what workers have queued.
+  func sendQueued() throws(NBDEnd) {
+    guard hasQueued.load(ordering: .acquiring) else { return }
+    try send(UnsafeRawBufferPointer(start: nil, count: 0))
+  }
+
+  private func sendAll(_ bytes: UnsafeRawBufferPointer) throws(NBDEnd) {
     var done = 0
     while done < bytes.count, let base = bytes.baseAddress {
+      try requireTime()
       let count = Glibc.send(descriptor, base + done, bytes.count - done, Int32(MSG_NOSIGNAL))
       if count < 0 {
         if errno == EINTR { continue }
@@ -49,15 +90,73 @@ final class NBDConnection: @unchecked Sendable {
     }
   }
 
-  /// Receives at least one byte.
+  /// Receives at least one byte. Sends meanwhile what workers queue.
   func receive(_ buffer: UnsafeMutableRawPointer, _ count: Int) throws(NBDEnd) -> Int {
     while true {
-      let received = recv(descriptor, buffer, count, 0)
+      // In this order: what the last worker queued is seen when none is awaited any more.
+      let isAwaiting = awaited.load(ordering: .acquiring) > 0
+      try sendQueued()
+      try requireTime()
+      let received = recv(descriptor, buffer, count, isAwaiting ? Int32(MSG_DONTWAIT) : 0)
       if received > 0 { return received }
       if received < 0, errno == EINTR { continue }
-      throw .closed
+      guard received < 0, errno == EAGAIN, isAwaiting else { throw .closed }
+      waitForAny()
     }
   }
+
+  /// Waits for the client's bytes or for a worker's.
+  private func waitForAny() {
+    var watched = [
+      pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
+    ]
+    guard poll(&watched, 2, -1) > 0, watched[1].revents != 0 else { return }
+    var count: UInt64 = 0
+    _ = read(wake, &count, 8)
+  }
+
+  /// Whether nothing waits for the client to take it.
+  var isQueueEmpty: Bool { !hasQueued.load(ordering: .acquiring) }
+
+  /// One answer more will come from a worker. False when the system has no descriptor to give for that.
+  func awaitWorker() -> Bool {
+    if wake < 0 { wake = eventfd(0, Int32(O_CLOEXEC | O_NONBLOCK)) }
+    guard wake >= 0 else { return false }
+    awaited.add(1, ordering: .relaxed)
+    return true
+  }
+
+  // MARK: Workers
+
+  /// The answer that the session's thread awaits. Never waits for the client.
+  func answer(_ bytes: [UInt8]) {
+    let isSent = sending.withLockIfAvailable { _ in sendAtOnce(bytes) } ?? false
+    if !isSent { queue(bytes, first: false) }
+    awaited.subtract(1, ordering: .releasing)
+  }
+
+  /// Sends as much as the socket takes and queues the rest. False when nothing was sent. Called with `sending` held.
+  private func sendAtOnce(_ bytes: [UInt8]) -> Bool {
+    guard isQueueEmpty else { return false }
+    let count = bytes.withUnsafeBytes {
+      Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+    }
+    guard count > 0 else { return false }
+    // The rest of an answer comes before what others have queued meanwhile.
+    if count < bytes.count { queue(Array(bytes[count...]), first: true) }
+    return true
+  }
+
+  private func queue(_ bytes: [UInt8], first: Bool) {
+    queued.withLock { queued in
+      queued.insert(contentsOf: bytes, at: first ? 0 : queued.count)
+      hasQueued.store(true, ordering: .releasing)
+    }
+    var one: UInt64 = 1
+    _ = write(wake, &one, 8)
+  }
+
+  // MARK: Ending
 
   /// Ends it now, in both directions.
   func shutDown(fencing: Bool) {
@@ -70,134 +169,54 @@ final class NBDConnection: @unchecked Sendable {
     monitor.locked { if isOpen { _ = shutdown(descriptor, Int32(SHUT_RD)) } }
   }
 
+  /// Gives the descriptors back; no worker has anything to answer any more.
   func close() {
     monitor.locked {
       guard isOpen else { return }
       isOpen = false
       Glibc.close(descriptor)
-    }
-  }
-
-  /// How long `receive` waits for the first byte; 0 is for ever.
-  func setReceiveTimeout(seconds: Int) {
-    var time = timeval(tv_sec: seconds, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-  }
-}
-
-/// Received bytes of one connection, used by its thread alone.
-struct NBDInput: ~Copyable {
-  private let connection: NBDConnection
-  private let buffer: UnsafeMutableRawPointer
-  private let capacity: Int
-  private var start = 0
-  private var end = 0
-
-  /// - Parameter capacity: the most that `need` can be asked for.
-  init(_ connection: NBDConnection, capacity: Int) {
-    self.connection = connection
-    self.capacity = capacity
-    buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
-  }
-
-  deinit { buffer.deallocate() }
-
-  /// Bytes that have been received and not taken.
-  var available: Int { end - start }
-
-  /// Waits until `count` bytes are there, which stay until they are taken.
-  @inline(__always)
-  mutating func need(_ count: Int) throws(NBDEnd) -> UnsafeRawPointer {
-    if end - start < count { try receive(count) }
-    return UnsafeRawPointer(buffer + start)
-  }
-
-  /// Takes bytes that `need` returned.
-  @inline(__always)
-  mutating func take(_ count: Int) {
-    start += count
-    // From the beginning again, so that little traffic touches little memory.
-    if start == end { (start, end) = (0, 0) }
-  }
-
-  private mutating func receive(_ count: Int) throws(NBDEnd) {
-    guard count <= capacity else { throw .breach("\(count) bytes wanted at once") }
-    if capacity - start < count {
-      memmove(buffer, buffer + start, end - start)
-      (start, end) = (0, end - start)
-    }
-    while end - start < count { end += try connection.receive(buffer + end, capacity - end) }
-  }
-
-  /// Takes bytes into a buffer of the caller's.
-  mutating func take(into target: UnsafeMutableRawBufferPointer) throws(NBDEnd) {
-    guard let base = target.baseAddress else { return }
-    var done = min(available, target.count)
-    memcpy(base, buffer + start, done)
-    take(done)
-    while done < target.count { done += try connection.receive(base + done, target.count - done) }
-  }
-
-  /// Takes bytes that nobody wants.
-  mutating func skip(_ count: Int) throws(NBDEnd) {
-    var rest = count
-    while rest > 0 {
-      if available == 0 { _ = try need(1) }
-      let piece = min(available, rest)
-      take(piece)
-      rest -= piece
+      if wake >= 0 { Glibc.close(wake) }
     }
   }
 }
 
-/// Answers of one thread that are sent together.
-struct NBDOutput: ~Copyable {
-  private let connection: NBDConnection
-  let buffer: UnsafeMutableRawPointer
-  let capacity: Int
-  var count = 0
+// MARK: - The client's time
 
-  init(_ connection: NBDConnection, capacity: Int) {
-    self.connection = connection
-    self.capacity = capacity
-    buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
+extension NBDConnection {
+  /// From now on the client has this many seconds for all that it is still to send and to take; nil is for ever. Only for
+  /// the session's thread.
+  func limitClient(seconds: Int?) {
+    deadline = seconds.map { ContinuousClock.now + .seconds($0) }
+    guard deadline == nil else { return }
+    setTimeouts(.zero)
   }
 
-  deinit { buffer.deallocate() }
+  /// Runs what takes the server's own time, not the client's.
+  func onOwnTime<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+    let begin = ContinuousClock.now
+    defer { if let deadline { self.deadline = deadline + (ContinuousClock.now - begin) } }
+    return try body()
+  }
 
-  /// Sends what there is.
+  /// Before each call that waits for the client: no longer than its time lasts.
   @inline(__always)
-  mutating func send() throws(NBDEnd) {
-    guard count > 0 else { return }
-    try connection.send(UnsafeRawBufferPointer(start: buffer, count: count))
-    count = 0
+  private func requireTime() throws(NBDEnd) {
+    guard let deadline else { return }
+    let rest = deadline - ContinuousClock.now
+    guard rest > .zero else {
+      shutDown(fencing: false)
+      throw .closed
+    }
+    setTimeouts(rest)
   }
 
-  /// Makes room; at most `capacity`.
-  @inline(__always)
-  mutating func reserve(_ bytes: Int) throws(NBDEnd) {
-    if capacity - count < bytes { try send() }
-  }
-
-  /// Appends a number; room must have been reserved.
-  @inline(__always)
-  mutating func put<T: FixedWidthInteger>(_ value: T) {
-    guard count + MemoryLayout<T>.size <= capacity else { return }
-    buffer.storeBytes(of: value.bigEndian, toByteOffset: count, as: T.self)
-    count += MemoryLayout<T>.size
-  }
-
-  /// Appends bytes; room must have been reserved.
-  mutating func put(_ bytes: [UInt8]) {
-    guard count + bytes.count <= capacity else { return }
-    bytes.withUnsafeBytes { if let base = $0.baseAddress { memcpy(buffer + count, base, $0.count) } }
-    count += bytes.count
-  }
-}
-
-extension UnsafeRawPointer {
-  @inline(__always)
-  func big<T: FixedWidthInteger>(_ type: T.Type, at offset: Int) -> T {
-    T(bigEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
+  /// The most that one call waits; zero is for ever.
+  private func setTimeouts(_ time: Duration) {
+    let (seconds, attoseconds) = time.components
+    var limit = timeval(tv_sec: Int(clamping: seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+    if time > .zero, limit.tv_sec == 0, limit.tv_usec == 0 { limit.tv_usec = 1 }
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
   }
 }

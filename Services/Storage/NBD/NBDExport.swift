@@ -79,7 +79,8 @@ public enum NBDRefusal: Error, Sendable, Hashable {
 /// Decides who gets which export. Called on the connection's own thread, where blocking is allowed, possibly from many
 /// at the same time.
 public protocol NBDExportProvider: Sendable {
-  /// Opens an export; also called for a client that only asks what it is. The server never closes the device: the
+  /// Opens an export; also called for a client that only asks what it is. The empty name is the one of the default export
+  /// (NBD protocol, `NBD_OPT_EXPORT_NAME`), which a provider may have or not, and to the server a name as any other. The server never closes the device: the
   /// provider does, after `NBDServer.closeSessions(of:)`.
   func open(name: String, peerUserID: UInt32) throws(NBDRefusal) -> NBDExport
 

@@ -2,7 +2,7 @@ import Primitives
 import BlockLayers
 import Glibc
 
-/// Flushes of one connection that workers execute and answer.
+/// Flushes of one connection that workers execute.
 final class NBDFlushes: @unchecked Sendable {
   // `running` is touched only with `monitor` held; the rest is immutable and thread-safe.
   private let connection: NBDConnection
@@ -23,6 +23,8 @@ final class NBDFlushes: @unchecked Sendable {
 
   /// Flushes the device and answers the request afterwards. What the connection wrote before is covered.
   func submit(_ cookie: UInt64, _ output: inout NBDOutput) throws(NBDEnd) {
+    // Who does not take its answers gets no further ones: the queue holds no more than `limit`.
+    try connection.sendQueued()
     monitor.lock()
     if running >= limit {
       // Answers must not wait for the place that they may make room for.
@@ -33,7 +35,17 @@ final class NBDFlushes: @unchecked Sendable {
     }
     running += 1
     monitor.unlock()
-    pool.submit { [self] in run(cookie) }
+    if connection.awaitWorker() {
+      pool.submit { [self] in
+        connection.answer(flush(cookie))
+        end()
+      }
+    } else {
+      let answer = flush(cookie)
+      end()
+      try output.reserve(answer.count)
+      output.put(answer)
+    }
   }
 
   /// Waits until none is under way.
@@ -43,19 +55,20 @@ final class NBDFlushes: @unchecked Sendable {
     monitor.unlock()
   }
 
-  private func run(_ cookie: UInt64) {
-    var output = NBDOutput(connection, capacity: 64)
-    do throws(BlockError) {
-      try device.flush()
-      output.putSuccess(cookie, structured: structured)
-    } catch {
-      output.putFailure(cookie, NBD.Failure(error), structured: structured)
-    }
-    // A client that is gone needs no answer.
-    try? output.send()
+  private func end() {
     monitor.lock()
     running -= 1
     monitor.wakeAll()
     monitor.unlock()
+  }
+
+  /// The answer.
+  private func flush(_ cookie: UInt64) -> [UInt8] {
+    do throws(BlockError) {
+      try device.flush()
+      return NBDAnswer.success(cookie)
+    } catch {
+      return NBDAnswer.failure(cookie, NBD.Failure(error), error.description, structured: structured)
+    }
   }
 }

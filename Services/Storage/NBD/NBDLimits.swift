@@ -13,12 +13,19 @@ public struct NBDLimits: Sendable, Hashable {
   public var contextQueries = 1024
   /// Metadata contexts that one client may choose.
   public var contexts = 64
-  /// Seconds that a client may be silent before it has chosen an export.
+  /// Seconds that a client has, from its connection on, until it must have chosen an export.
   public var negotiationSeconds = 30
   /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
   public var flushesPerConnection = 16
   /// Threads for flushes, of all connections.
   public var flushThreads = 32
+  /// Bytes that one request to cache reads ahead; of a longer range the rest is left as it is.
+  public var cacheBytes = 32 << 20
+  /// Bytes of memory, of all connections, for reads of more than 512 KiB by clients without structured replies, whose
+  /// answers must be in one piece. A further one waits. Other requests of any size get by with their connection's buffers.
+  public var largeReadBytes = 256 << 20
+  /// Seconds that a client has to take such an answer, for others may wait for its memory.
+  public var largeReadSeconds = 30
   /// Seconds that `stop` leaves to clients to take their last answers.
   public var stopSeconds = 2
 

@@ -82,9 +82,9 @@ struct NBDNegotiation: ~Copyable {
 
   /// The old way: no answer but the export, or the end.
   private mutating func exportName(_ bytes: [UInt8]) throws(NBDEnd) -> NBDAgreement {
-    guard let name = String(validating: bytes, as: UTF8.self), let export = try? open(name) else {
-      throw .closed
-    }
+    guard bytes.count <= NBD.stringLimit, let name = String(validating: bytes, as: UTF8.self),
+      let export = try? open(name)
+    else { throw .closed }
     output.put(UInt64(clamping: export.device.size))
     output.put(Self.flags(export, structuredReplies: structuredReplies))
     if !noZeroes { output.put([UInt8](repeating: 0, count: 124)) }
@@ -94,9 +94,11 @@ struct NBDNegotiation: ~Copyable {
 
   private mutating func list(_ number: UInt32, _ bytes: [UInt8]) throws(NBDEnd) {
     guard bytes.isEmpty else { return _ = try invalid(number, "list takes no data") }
-    for entry in provider.list(peerUserID: connection.peerUserID) {
-      let name = Array(entry.name.utf8.prefix(4096))
-      let description = Array(entry.description.utf8.prefix(4096))
+    for entry in connection.onOwnTime({ provider.list(peerUserID: connection.peerUserID) }) {
+      // A part of a name would be another name.
+      guard entry.name.utf8.count <= NBD.stringLimit else { continue }
+      let name = Array(entry.name.utf8)
+      let description = entry.description.utf8Prefix()
       try reply(number, NBD.OptionReply.server, length: 4 + name.count + description.count)
       output.put(UInt32(clamping: name.count))
       output.put(name)
@@ -148,7 +150,7 @@ struct NBDNegotiation: ~Copyable {
     output.put(UInt32(clamping: limits.requestBytes))
     for (info, text) in [(NBD.Info.name, name), (NBD.Info.description, export.description)] {
       guard wanted.contains(info.rawValue), !text.isEmpty else { continue }
-      let bytes = Array(text.utf8.prefix(4096))
+      let bytes = text.utf8Prefix()
       try reply(number, NBD.OptionReply.info, length: 2 + bytes.count)
       output.put(info.rawValue)
       output.put(bytes)
@@ -173,7 +175,7 @@ struct NBDNegotiation: ~Copyable {
     guard reader.isAtEnd else { return _ = try invalid(number, "malformed") }
     let contexts: NBDContextList
     do throws(NBDRefusal) {
-      contexts = NBDContextList(try provider.open(name: name, peerUserID: connection.peerUserID))
+      contexts = NBDContextList(try ask(name))
     } catch {
       return try refuse(number, error)
     }
@@ -197,10 +199,16 @@ struct NBDNegotiation: ~Copyable {
   /// has heard of the fence.
   private func open(_ name: String) throws(NBDRefusal) -> NBDExport {
     connection.exportName.withLock { $0 = name }
-    return try provider.open(name: name, peerUserID: connection.peerUserID)
+    return try ask(name)
   }
 
-  private func forgetName() { connection.exportName.withLock { $0 = "" } }
+  private func ask(_ name: String) throws(NBDRefusal) -> NBDExport {
+    try connection.onOwnTime { () throws(NBDRefusal) in
+      try provider.open(name: name, peerUserID: connection.peerUserID)
+    }
+  }
+
+  private func forgetName() { connection.exportName.withLock { $0 = nil } }
 
   private func agreement(_ export: NBDExport, _ name: String) -> NBDAgreement {
     // Those of another export are not meant.
@@ -228,7 +236,7 @@ struct NBDNegotiation: ~Copyable {
   }
 
   private mutating func answer(_ option: UInt32, _ type: UInt32, _ text: String = "") throws(NBDEnd) {
-    let bytes = Array(text.utf8.prefix(4096))
+    let bytes = text.utf8Prefix()
     try reply(option, type, length: bytes.count)
     output.put(bytes)
     try output.send()
@@ -263,9 +271,9 @@ struct OptionReader {
     return bytes.prefix(length).reduce(0) { $0 << 8 | T($1) }
   }
 
-  /// A string with its length before it, at most 4096 bytes of UTF-8.
+  /// A string of UTF-8 with its length before it.
   mutating func string() -> String? {
-    guard let length = number(UInt32.self), length <= 4096, bytes.count >= Int(length) else { return nil }
+    guard let length = number(UInt32.self), length <= NBD.stringLimit, bytes.count >= Int(length) else { return nil }
     defer { bytes = bytes.dropFirst(Int(length)) }
     return String(validating: bytes.prefix(Int(length)), as: UTF8.self)
   }

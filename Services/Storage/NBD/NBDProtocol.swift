@@ -72,7 +72,6 @@ enum NBD {
     static let done: UInt16 = 1
     static let none: UInt16 = 0
     static let offsetData: UInt16 = 1
-    static let offsetHole: UInt16 = 2
     static let blockStatus: UInt16 = 5
     static let error: UInt16 = 0x8001
     static let headerLength = 20
@@ -84,31 +83,6 @@ enum NBD {
   }
 
   static let allocationContext = "base:allocation"
-
-  /// Error numbers on the wire; they have Linux' values on every system.
-  enum Failure: UInt32 {
-    case notPermitted = 1
-    case io = 5
-    case noMemory = 12
-    case invalid = 22
-    case noSpace = 28
-    case overflow = 75
-    case notSupported = 95
-    case shutdown = 108
-
-    init(_ error: BlockError) {
-      self =
-        switch error.errno {
-        case EPERM, EROFS, EACCES: .notPermitted
-        case ENOSPC, EDQUOT, EFBIG: .noSpace
-        case ENOMEM: .noMemory
-        case EINVAL: .invalid
-        case EOPNOTSUPP: .notSupported
-        case ESHUTDOWN: .shutdown
-        default: .io
-        }
-    }
-  }
 }
 
 /// Why a connection ended.

@@ -16,8 +16,9 @@ public final class NBDServer: @unchecked Sendable {
   private let limits: NBDLimits
   private let logger: Logger
   private let pool: WorkerPool
-  /// Readable once the acceptor is to end.
-  private let wake: (read: Int32, write: Int32)
+  private let largeReads: NBDBudget
+  /// Readable once the acceptor is to end; negative when the system had no descriptor to give.
+  private let wake: Int32
   private let monitor = Monitor()
   private var connections: [ObjectIdentifier: NBDConnection] = [:]
   /// Connections that were accepted, to tell which is the oldest.
@@ -34,21 +35,19 @@ public final class NBDServer: @unchecked Sendable {
     self.limits = limits
     self.logger = logger
     pool = WorkerPool(name: "ftvs-nbd-flush", limit: limits.flushThreads)
-    var ends: [Int32] = [-1, -1]
-    if pipe(&ends) != 0 { ends = [-1, -1] }
-    for end in ends where end >= 0 { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-    wake = (ends[0], ends[1])
+    largeReads = NBDBudget(limit: limits.largeReadBytes)
+    wake = eventfd(0, Int32(O_CLOEXEC))
   }
 
   deinit {
-    if wake.read >= 0 { close(wake.read) }
-    if wake.write >= 0 { close(wake.write) }
+    if wake >= 0 { close(wake) }
   }
 
-  /// Begins to accept connections. False when it was stopped, accepts already, or the system has no thread to give.
+  /// Begins to accept connections. False when it was stopped, accepts already, or the system has no thread or no
+  /// descriptor to give: what could not be told to end is not begun.
   public func start() -> Bool {
     let begins = monitor.locked { () -> Bool in
-      guard !isAccepting, !isStopped else { return false }
+      guard !isAccepting, !isStopped, wake >= 0 else { return false }
       isAccepting = true
       return true
     }
@@ -62,8 +61,8 @@ public final class NBDServer: @unchecked Sendable {
   /// Connections that have opened an export or are about to.
   public var sessions: [NBDSessionStatus] {
     monitor.locked { Array(connections.values) }.compactMap { connection in
-      let name = connection.exportName.withLock { $0 }
-      return name.isEmpty ? nil : NBDSessionStatus(exportName: name, peerUserID: connection.peerUserID)
+      connection.exportName.withLock { $0 }
+        .map { NBDSessionStatus(exportName: $0, peerUserID: connection.peerUserID) }
     }
   }
 
@@ -78,18 +77,15 @@ public final class NBDServer: @unchecked Sendable {
     let cut = monitor.locked {
       connections.values.filter { connection in connection.exportName.withLock { $0 == exportName } }
     }
-    for connection in cut { connection.shutDown(fencing: true) }
+    fence(cut)
   }
 
   /// Ends every connection whose export's name fulfils the condition; as `closeSessions(of:)`.
   public func closeSessions(where matches: (String) -> Bool) {
     monitor.lock()
-    let fenced = connections.values.filter { connection in
-      let name = connection.exportName.withLock { $0 }
-      return !name.isEmpty && matches(name)
-    }
+    let fenced = connections.values.filter { $0.exportName.withLock { $0 }.map(matches) ?? false }
     monitor.unlock()
-    for connection in fenced { connection.shutDown(fencing: true) }
+    fence(fenced)
     waitForEnd(of: fenced)
   }
 
@@ -112,8 +108,8 @@ public final class NBDServer: @unchecked Sendable {
     monitor.lock()
     isStopped = true
     if isAccepting {
-      var byte: UInt8 = 0
-      _ = write(wake.write, &byte, 1)
+      var one: UInt64 = 1
+      _ = write(wake, &one, 8)
     }
     while isAccepting { monitor.wait() }
     monitor.unlock()
@@ -133,6 +129,11 @@ public final class NBDServer: @unchecked Sendable {
     waitForEnd(of: all)
   }
 
+  private func fence(_ fenced: [NBDConnection]) {
+    for connection in fenced { connection.shutDown(fencing: true) }
+    largeReads.wakeFenced()
+  }
+
   private func waitForEnd(of ending: [NBDConnection]) {
     monitor.lock()
     while ending.contains(where: { connections[ObjectIdentifier($0)] != nil }) { monitor.wait() }
@@ -143,7 +144,7 @@ public final class NBDServer: @unchecked Sendable {
 
   private func accept() {
     var watched = [
-      pollfd(fd: wake.read, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
       pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
     ]
     while !monitor.locked({ isStopped }) {
@@ -151,7 +152,7 @@ public final class NBDServer: @unchecked Sendable {
       guard watched[0].revents == 0 else { break }
       let descriptor = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
       if descriptor >= 0 {
-        begin(descriptor)
+        serve(descriptor)
       } else if errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS {
         logger.error("no connection can be accepted", metadata: ["errno": "\(errno)"])
         // Until somebody leaves; only the order to stop is listened to meanwhile.
@@ -167,7 +168,8 @@ public final class NBDServer: @unchecked Sendable {
     monitor.unlock()
   }
 
-  private func begin(_ descriptor: Int32) {
+  /// Serves a client over a connected socket, which is closed afterwards.
+  package func serve(_ descriptor: Int32) {
     let connection = NBDConnection(descriptor: descriptor)
     let isTaken = monitor.locked { () -> Bool in
       guard !isStopped, connections.count < limits.connections || evictSilent() else { return false }
@@ -180,7 +182,7 @@ public final class NBDServer: @unchecked Sendable {
       logger.warning("an NBD connection too many was closed", metadata: ["limit": "\(limits.connections)"])
       return connection.close()
     }
-    if !IOThread.start(name: "ftvs-nbd-session", { [self] in serve(connection) }) { end(connection) }
+    if !IOThread.start(name: "ftvs-nbd-client", { [self] in serve(connection) }) { end(connection) }
   }
 
   /// Ends the connection that has gone longest without choosing an export: a guest that comes back after a failover is
@@ -188,7 +190,7 @@ public final class NBDServer: @unchecked Sendable {
   private func evictSilent() -> Bool {
     // Those that were ended already are about to leave; were they not, nobody is taken in any more.
     guard connections.count < 2 * limits.connections else { return false }
-    let silent = connections.values.filter { !$0.isEvicted && $0.exportName.withLock { $0.isEmpty } }
+    let silent = connections.values.filter { !$0.isEvicted && $0.exportName.withLock { $0 == nil } }
     guard let oldest = silent.min(by: { $0.number < $1.number }) else { return false }
     oldest.isEvicted = true
     oldest.shutDown(fencing: false)
@@ -201,15 +203,15 @@ public final class NBDServer: @unchecked Sendable {
     defer { end(connection) }
     do throws(NBDEnd) {
       var input = NBDInput(connection, capacity: NBDTransmission.usualPayload + 4096)
-      connection.setReceiveTimeout(seconds: limits.negotiationSeconds)
+      connection.limitClient(seconds: limits.negotiationSeconds)
       var negotiation = NBDNegotiation(connection, provider, limits)
       let agreement = try negotiation.run(&input)
-      connection.setReceiveTimeout(seconds: 0)
-      var transmission = NBDTransmission(connection, agreement, limits, pool)
+      connection.limitClient(seconds: nil)
+      var transmission = NBDTransmission(connection, agreement, limits, pool, largeReads)
       try transmission.run(&input)
     } catch {
       guard case .breach(let reason) = error else { return }
-      let name = connection.exportName.withLock { $0 }
+      let name = connection.exportName.withLock { $0 } ?? ""
       logger.warning(
         "an NBD client broke the protocol",
         metadata: ["export": "\(String(reflecting: name))", "uid": "\(connection.peerUserID)", "reason": "\(reason)"])

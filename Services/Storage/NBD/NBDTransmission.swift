@@ -5,7 +5,8 @@ import Glibc
 ///
 /// Its thread executes requests as they come; what waits for the disk to be durable (flush, forced unit access) goes to
 /// a worker after its data is written, so that what follows it does not wait. Answers are sent in one piece as soon as
-/// no further request has been received. A request of usual size allocates nothing.
+/// no further request has been received. A request of usual size allocates nothing, and a larger one only where its answer
+/// must be in one piece.
 struct NBDTransmission: ~Copyable {
   struct Request {
     var flags: UInt16
@@ -13,24 +14,29 @@ struct NBDTransmission: ~Copyable {
     var cookie: UInt64
     var offset: Int64
     var count: Int
-    var error: NBD.Failure?
+    var objection: NBDObjection?
   }
 
-  /// Bytes of a payload that fit into the buffers; larger ones get memory of their own for the time of the request.
+  /// Bytes of a payload that fit into the buffers; larger ones are dealt with in pieces of this size.
   static let usualPayload = 512 << 10
 
-  private let connection: NBDConnection
-  private let device: any BlockDevice
-  private let agreement: NBDAgreement
-  private let limits: NBDLimits
-  private let flushes: NBDFlushes
-  private let size: Int64
-  private var output: NBDOutput
+  let connection: NBDConnection
+  let device: any BlockDevice
+  let agreement: NBDAgreement
+  let limits: NBDLimits
+  let flushes: NBDFlushes
+  let largeReads: NBDBudget
+  let size: Int64
+  var output: NBDOutput
 
-  init(_ connection: NBDConnection, _ agreement: NBDAgreement, _ limits: NBDLimits, _ pool: WorkerPool) {
+  init(
+    _ connection: NBDConnection, _ agreement: NBDAgreement, _ limits: NBDLimits, _ pool: WorkerPool,
+    _ largeReads: NBDBudget
+  ) {
     self.connection = connection
     self.agreement = agreement
     self.limits = limits
+    self.largeReads = largeReads
     device = agreement.export.device
     size = agreement.export.device.size
     flushes = NBDFlushes(
@@ -40,7 +46,11 @@ struct NBDTransmission: ~Copyable {
 
   /// Serves until the connection ends. Afterwards nothing of it is under way.
   mutating func run(_ input: inout NBDInput) throws(NBDEnd) {
-    defer { flushes.wait() }
+    defer {
+      flushes.wait()
+      // Who is gone needs no answers.
+      try? connection.sendQueued()
+    }
     while true {
       if input.available < NBD.requestLength { try output.send() }
       let header = try input.need(NBD.requestLength)
@@ -55,14 +65,14 @@ struct NBDTransmission: ~Copyable {
       input.take(NBD.requestLength)
       if connection.isFenced.load(ordering: .sequentiallyConsistent) { throw .ended }
       guard let command = NBD.Command(rawValue: type) else {
-        try fail(request, .invalid)
+        try fail(request, .invalid, "unknown command")
         continue
       }
       if command == .disconnect {
         try output.send()
         throw .closed
       }
-      request.error = check(request, command)
+      request.objection = check(request, command)
       try execute(request, command, &input)
     }
   }
@@ -71,7 +81,7 @@ struct NBDTransmission: ~Copyable {
 
   /// What is wrong with a request; nil when nothing is.
   @inline(__always)
-  private func check(_ request: Request, _ command: NBD.Command) -> NBD.Failure? {
+  private func check(_ request: Request, _ command: NBD.Command) -> NBDObjection? {
     let allowed: UInt16 =
       switch command {
       case .write, .trim, .flush: NBD.CommandFlag.forceUnitAccess
@@ -82,18 +92,29 @@ struct NBDTransmission: ~Copyable {
       case .cache, .disconnect: 0
       }
     // Clients may set FUA on any command where it was announced; it means nothing where nothing is written.
-    if request.flags & ~(allowed | NBD.CommandFlag.forceUnitAccess) != 0 { return .invalid }
-    if command == .flush { return request.offset == 0 && request.count == 0 ? nil : .invalid }
+    if request.flags & ~(allowed | NBD.CommandFlag.forceUnitAccess) != 0 {
+      return NBDObjection(.invalid, "a flag that the command does not have")
+    }
+    if command == .flush {
+      let isEmpty = request.offset == 0 && request.count == 0
+      return isEmpty ? nil : NBDObjection(.invalid, "a flush has neither offset nor length")
+    }
     let writes = command == .write || command == .trim || command == .writeZeroes
-    if writes, agreement.export.isReadOnly { return .notPermitted }
-    if command == .blockStatus, agreement.contexts.isEmpty { return .invalid }
-    if request.flags & NBD.CommandFlag.dontFragment != 0, !agreement.structuredReplies { return .invalid }
-    let transfers = command == .read || command == .write
-    if transfers, request.count > limits.requestBytes { return command == .read ? .overflow : .invalid }
-    guard request.count > 0 else { return .invalid }
+    if writes, agreement.export.isReadOnly { return NBDObjection(.notPermitted, "the export is read-only") }
+    if command == .blockStatus, agreement.contexts.isEmpty {
+      return NBDObjection(.invalid, "no metadata context was chosen")
+    }
+    let isWhole = request.flags & NBD.CommandFlag.dontFragment != 0
+    if isWhole, !agreement.structuredReplies {
+      return NBDObjection(.invalid, "structured replies were not agreed on")
+    }
+    if command == .read || command == .write, request.count > limits.requestBytes {
+      return NBDObjection(isWhole ? .overflow : .invalid, "longer than the largest request that was announced")
+    }
+    guard request.count > 0 else { return NBDObjection(.invalid, "a request of no bytes") }
     guard request.offset >= 0, Int64(request.count) <= size, request.offset <= size - Int64(request.count) else {
       // A trim beyond the end is as wrong as a read there; a write has no space.
-      return writes && command != .trim ? .noSpace : .invalid
+      return NBDObjection(writes && command != .trim ? .noSpace : .invalid, "beyond the end of the export")
     }
     return nil
   }
@@ -107,45 +128,16 @@ struct NBDTransmission: ~Copyable {
     switch command {
     case .read: try read(request)
     case .write: try write(request, &input)
-    case .flush, .trim, .writeZeroes, .cache, .disconnect: try change(request, command)
+    case .flush, .trim, .writeZeroes, .disconnect: try change(request, command)
+    case .cache: try cache(request)
     case .blockStatus: try blockStatus(request)
     }
   }
 
-  @inline(__always)
-  private mutating func write(_ request: Request, _ input: inout NBDInput) throws(NBDEnd) {
-    if request.error != nil {
-      // The payload is on its way whatever is wrong with the rest.
-      try output.send()
-      try input.skip(request.count)
-      return try finish(request, nil)
-    }
-    if request.count <= Self.usualPayload {
-      if input.available < request.count { try output.send() }
-      let payload = try input.need(request.count)
-      defer { input.take(request.count) }
-      return try write(request, UnsafeRawBufferPointer(start: payload, count: request.count))
-    }
-    try output.send()
-    let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: request.count, alignment: 4096)
-    defer { payload.deallocate() }
-    try input.take(into: payload)
-    try write(request, UnsafeRawBufferPointer(payload))
-  }
-
-  @inline(__always)
-  private mutating func write(_ request: Request, _ payload: UnsafeRawBufferPointer) throws(NBDEnd) {
-    // Looked at again: receiving the payload may have taken long.
-    if connection.isFenced.load(ordering: .sequentiallyConsistent) { throw .ended }
-    var failure: BlockError?
-    do throws(BlockError) { try device.write(payload, at: request.offset, flags: []) } catch { failure = error }
-    try finish(request, failure)
-  }
-
   private mutating func change(_ request: Request, _ command: NBD.Command) throws(NBDEnd) {
-    if command == .flush, request.error == nil { return try flushes.submit(request.cookie, &output) }
+    if command == .flush, request.objection == nil { return try flushes.submit(request.cookie, &output) }
     var failure: BlockError?
-    if request.error == nil {
+    if request.objection == nil {
       do throws(BlockError) {
         let count = Int64(request.count)
         switch command {
@@ -166,142 +158,28 @@ struct NBDTransmission: ~Copyable {
 
   /// Answers a request without a result, after a flush where it asks for one.
   @inline(__always)
-  private mutating func finish(_ request: Request, _ failure: BlockError?) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
-    if let failure { return try fail(request, NBD.Failure(failure)) }
-    if request.flags & NBD.CommandFlag.forceUnitAccess != 0, request.type != NBD.Command.cache.rawValue {
+  mutating func finish(_ request: Request, _ failure: BlockError?) throws(NBDEnd) {
+    if let objection = request.objection { return try fail(request, objection) }
+    if let failure { return try fail(request, failure) }
+    if request.flags & NBD.CommandFlag.forceUnitAccess != 0 {
       return try flushes.submit(request.cookie, &output)
     }
     try output.reserve(NBD.Chunk.headerLength)
-    output.putSuccess(request.cookie, structured: agreement.structuredReplies)
+    output.putSuccess(request.cookie)
   }
 
-  private mutating func fail(_ request: Request, _ error: NBD.Failure) throws(NBDEnd) {
-    try output.reserve(64)
-    output.putFailure(request.cookie, error, structured: agreement.structuredReplies)
+  mutating func fail(_ request: Request, _ objection: NBDObjection) throws(NBDEnd) {
+    try fail(request, objection.number, "\(objection.text)")
   }
 
-  // MARK: Reading
-
-  @inline(__always)
-  private mutating func read(_ request: Request) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
-    if request.count <= Self.usualPayload {
-      _ = try readPiece(request, at: request.offset, count: request.count, isLast: true)
-      return
-    }
-    guard agreement.structuredReplies, request.flags & NBD.CommandFlag.dontFragment == 0 else {
-      return try readWhole(request)
-    }
-    var at = request.offset
-    let end = request.offset + Int64(request.count)
-    while at < end {
-      let count = min(Int(end - at), Self.usualPayload)
-      guard try readPiece(request, at: at, count: count, isLast: at + Int64(count) == end) else { return }
-      at += Int64(count)
-    }
+  mutating func fail(_ request: Request, _ error: BlockError) throws(NBDEnd) {
+    let isFast = request.flags & NBD.CommandFlag.fastZero != 0
+    try fail(request, NBD.Failure(error, wasToBeFast: isFast), error.description)
   }
 
-  /// Reads straight into the answer. False when that failed, which is then the last that is said of the request.
-  @inline(__always)
-  private mutating func readPiece(_ request: Request, at offset: Int64, count: Int, isLast: Bool) throws(NBDEnd) -> Bool
-  {
-    try output.reserve(count + 64)
-    let before = output.count
-    if agreement.structuredReplies {
-      output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: isLast, length: 8 + count)
-      output.put(UInt64(bitPattern: offset))
-    } else {
-      output.putSuccess(request.cookie, structured: false)
-    }
-    let target = UnsafeMutableRawBufferPointer(start: output.buffer + output.count, count: count)
-    do throws(BlockError) {
-      try device.read(into: target, at: offset)
-      output.count += count
-      return true
-    } catch {
-      output.count = before
-      output.putFailure(request.cookie, NBD.Failure(error), structured: agreement.structuredReplies)
-      return false
-    }
-  }
-
-  /// A large answer that must be in one piece.
-  private mutating func readWhole(_ request: Request) throws(NBDEnd) {
-    try output.send()
-    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: request.count + 64, alignment: 4096)
-    defer { bytes.deallocate() }
-    if agreement.structuredReplies {
-      output.putChunk(request.cookie, NBD.Chunk.offsetData, isLast: true, length: 8 + request.count)
-      output.put(UInt64(bitPattern: request.offset))
-    } else {
-      output.putSuccess(request.cookie, structured: false)
-    }
-    let head = output.count
-    output.count = 0
-    memcpy(bytes.baseAddress ?? output.buffer, output.buffer, bytes.baseAddress == nil ? 0 : head)
-    let target = UnsafeMutableRawBufferPointer(rebasing: bytes[head..<head + request.count])
-    do throws(BlockError) {
-      try device.read(into: target, at: request.offset)
-    } catch {
-      return try fail(request, NBD.Failure(error))
-    }
-    try connection.send(UnsafeRawBufferPointer(rebasing: bytes[..<(head + request.count)]))
-  }
-
-  /// One chunk for each context that was agreed on.
-  private mutating func blockStatus(_ request: Request) throws(NBDEnd) {
-    if let error = request.error { return try fail(request, error) }
-    let limit = request.flags & NBD.CommandFlag.requestOne != 0 ? 1 : NBDContextExtent.limit
-    for (index, agreed) in agreement.contexts.enumerated() {
-      let extents: [NBDContextExtent]
-      do throws(BlockError) {
-        extents = try agreed.context.extents(at: request.offset, count: Int64(request.count))
-          .fitting(Int64(request.count), limit: limit)
-      } catch {
-        return try fail(request, NBD.Failure(error))
-      }
-      guard !extents.isEmpty else { return try fail(request, .io) }
-      let length = 4 + 8 * extents.count
-      try output.reserve(NBD.Chunk.headerLength + length)
-      let isLast = index == agreement.contexts.count - 1
-      output.putChunk(request.cookie, NBD.Chunk.blockStatus, isLast: isLast, length: length)
-      output.put(agreed.id)
-      for extent in extents {
-        output.put(UInt32(clamping: extent.count))
-        output.put(extent.flags)
-      }
-    }
-  }
-}
-
-extension NBDOutput {
-  @inline(__always)
-  mutating func putChunk(_ cookie: UInt64, _ type: UInt16, isLast: Bool, length: Int) {
-    put(NBD.structuredReplyMagic)
-    put(isLast ? NBD.Chunk.done : 0)
-    put(type)
-    put(cookie)
-    put(UInt32(clamping: length))
-  }
-
-  @inline(__always)
-  mutating func putSuccess(_ cookie: UInt64, structured: Bool) {
-    // Simple answers stay allowed for all but reads and block status, and are shorter.
-    put(NBD.simpleReplyMagic)
-    put(UInt32(0))
-    put(cookie)
-  }
-
-  mutating func putFailure(_ cookie: UInt64, _ error: NBD.Failure, structured: Bool) {
-    if structured {
-      putChunk(cookie, NBD.Chunk.error, isLast: true, length: 6)
-      put(error.rawValue)
-      put(UInt16(0))
-    } else {
-      put(NBD.simpleReplyMagic)
-      put(error.rawValue)
-      put(cookie)
-    }
+  mutating func fail(_ request: Request, _ error: NBD.Failure, _ text: String) throws(NBDEnd) {
+    let answer = NBDAnswer.failure(request.cookie, error, text, structured: agreement.structuredReplies)
+    try output.reserve(answer.count)
+    output.put(answer)
   }
 }
