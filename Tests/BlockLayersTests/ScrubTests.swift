@@ -7,9 +7,13 @@ import Testing
 
 @Suite struct ScrubTests {
   private struct Legs {
-    let data = LegID.allCases.map { _ in PowerCutFile([UInt8](repeating: 0, count: 6 << 20)) }
+    let data: [PowerCutFile]
     let intents = LegID.allCases.map { _ in PowerCutFile() }
     let sums = LegID.allCases.map { _ in PowerCutFile() }
+
+    init(size: Int = 6 << 20) {
+      data = LegID.allCases.map { _ in PowerCutFile([UInt8](repeating: 0, count: size)) }
+    }
 
     func leg(_ id: LegID, file: (any ByteFile)? = nil) -> MirroredFile.Leg {
       let index = id == .io0 ? 0 : 1
@@ -114,6 +118,17 @@ import Testing
     report = try #require(try legs.open().scrub())
     #expect(report.isClean && report.checkedBytes == (6 << 20) + 5000)
     #expect(legs.data[0].bytes[100...102] == [1, 2, 3])
+  }
+
+  @Test func `what was hot and never written keeps its checksums`() throws {
+    let legs = Legs(size: 16 << 20)
+    let mirror = try legs.open(isNew: true)
+    #expect(try #require(try mirror.scrub()).sealedBytes == 16 << 20)
+    for extent: Int64 in 0...2 { try mirror.write([1], at: extent * IntentRecord.extentBytes) }
+    #expect(mirror.hot.record.hot.all == [0, 1, 2, 3])
+    try mirror.coolDown(least: 10)
+    #expect(mirror.hot.record.hot.isEmpty)
+    #expect(try #require(try mirror.scrub()).sealedBytes == 12 << 20)
   }
 
   @Test(arguments: [true, false])

@@ -30,6 +30,7 @@ final class DataLegs: @unchecked Sendable {
   private let environment: StorageEnvironment
   private let files: LegFiles
   private let calls: LegCalls
+  private let marks: [LegID: ShotMark]
   private let monitor = Monitor()
   private var openFiles: [String: OpenFile] = [:]
   private var receiving: Receiving?
@@ -39,6 +40,7 @@ final class DataLegs: @unchecked Sendable {
     self.environment = environment
     self.files = files
     calls = files.calls
+    marks = environment.shotMarks.mapValues { ShotMark(path: $0) }
   }
 
   /// Legs that hold all that was acknowledged, the one that is read first.
@@ -56,8 +58,7 @@ final class DataLegs: @unchecked Sendable {
 
   /// Whether the module of a leg was isolated.
   func isShot(_ leg: LegID) -> Bool {
-    guard let mark = environment.shotMarks[leg] else { return false }
-    return access(mark, F_OK) == 0
+    marks[leg]?.isThere ?? false
   }
 
   // MARK: Losing a leg
@@ -209,9 +210,8 @@ final class DataLegs: @unchecked Sendable {
     let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
     let intent = files.openIntent(of: layer.path, on: leg, isNew: mode == .create)
     let sums = files.openSums(of: layer.path, on: leg, isNew: mode == .create)
-    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) {
-      [weak self] in self?.isShot(leg) ?? false
-    }
+    guard let mark = marks[leg] else { return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) }
+    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) { mark.wasThere }
   }
 
   // MARK: Records
