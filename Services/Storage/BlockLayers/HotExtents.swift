@@ -66,6 +66,10 @@ final class HotExtents: @unchecked Sendable {
     return IntentRecord.extents(at: offset, count: Int64(count)).allSatisfy(touch)
   }
 
+  /// Whether an extent is cold, as far as can be told without a lock: it may be about to become so, or all may be hot.
+  @inline(__always)
+  func seemsCold(_ extent: Int) -> Bool { states[extent].load(ordering: .relaxed) == State.cold }
+
   @inline(__always)
   private func touch(_ extent: Int) -> Bool {
     let state = states[extent].load(ordering: .acquiring)

@@ -141,6 +141,7 @@ extension MirroredFile {
     hot.monitor.unlock()
     defer { hot.monitor.lock() }
     try together { (leg) throws(BlockError) in try leg.sums?.void(extents) }
+    sums?.forget(extents)
   }
 
   /// Waits until every write that began while its extent was hot has ended, and syncs it.

@@ -31,6 +31,7 @@ final class DataLegs: @unchecked Sendable {
   private let files: LegFiles
   private let calls: LegCalls
   private let marks: [LegID: ShotMark]
+  private let readAlerts: ReadAlerts
   private let monitor = Monitor()
   private var openFiles: [String: OpenFile] = [:]
   private var receiving: Receiving?
@@ -41,6 +42,7 @@ final class DataLegs: @unchecked Sendable {
     self.files = files
     calls = files.calls
     marks = environment.shotMarks.mapValues { ShotMark(path: $0) }
+    readAlerts = ReadAlerts(environment)
   }
 
   /// Legs that hold all that was acknowledged, the one that is read first.
@@ -167,8 +169,10 @@ final class DataLegs: @unchecked Sendable {
     for (leg, error) in failures {
       do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
     }
-    let file = try MirroredFile(name: layer.path, legs: members, isNew: isNew, calls: calls) {
-      [weak self] (leg, error) throws(BlockError) in
+    let file = try MirroredFile(
+      name: layer.path, legs: members, isNew: isNew, calls: calls,
+      onReadError: { [readAlerts] failure in readAlerts.tell(of: failure, in: layer) }
+    ) { [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
       do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
         throw BlockError(.io, error.message)
