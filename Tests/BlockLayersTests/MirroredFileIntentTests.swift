@@ -146,6 +146,45 @@ import Testing
     #expect(mirror.hot.record.hot.all == [0])
   }
 
+  @Test func `a burst all over a cold file waits for a few records`() throws {
+    let syncs = AtomicBox()
+    let mirror = try mirror(isNew: true, syncs: syncs)
+    try mirror.truncate(to: gibibyte)
+    let before = syncs.value
+    var generator = SeededGenerator(seed: 31)
+    for _ in 0..<4_000 { try mirror.write([1], at: .random(in: 0..<gibibyte, using: &generator)) }
+    #expect(mirror.hot.record.hot.contains(0...255))
+    #expect(syncs.value - before <= 2 * 24, "\(syncs.value - before)")
+  }
+
+  @Test func `writes here and there make hot what they change and no more`() throws {
+    let mirror = try mirror(isNew: true)
+    let extents = [3, 90, 170, 250, 300, 400]
+    var hot = ExtentSet()
+    for extent in extents {
+      try mirror.write([1], at: Int64(extent) * IntentRecord.extentBytes)
+      hot.formUnion(mirror.hot.record.hot)
+      try mirror.coolDown()
+    }
+    #expect(hot.all == extents)
+  }
+
+  @Test func `with one leg the record names what the other misses and no more`() throws {
+    try mirror(isNew: true).close()
+    let alone = try mirror([.io0])
+    let extents = [1, 9, 30, 70, 110, 150, 190]
+    for extent in extents { try alone.write([1], at: Int64(extent) * IntentRecord.extentBytes) }
+    #expect(alone.hot.record.hot.all == extents)
+  }
+
+  @Test func `what became hot with its neighbours and was not written becomes cold at the first look`() throws {
+    let mirror = try mirror(isNew: true)
+    for extent in [0, 40, 80] { try mirror.write([1], at: Int64(extent) * IntentRecord.extentBytes) }
+    #expect(mirror.hot.record.hot.all == [0, 40, 80, 81])
+    try mirror.coolDown()
+    #expect(mirror.hot.record.hot.all == [0, 40, 80])
+  }
+
   @Test func `no more extents are hot than the limit while both legs are there`() throws {
     let mirror = try mirror(isNew: true)
     try mirror.truncate(to: Int64(MirroredFile.hotLimit + 300) * IntentRecord.extentBytes)
@@ -157,7 +196,7 @@ import Testing
     for extent in 0..<MirroredFile.hotLimit + 300 {
       try mirror.write([1], at: Int64(extent) * IntentRecord.extentBytes)
     }
-    #expect(mirror.hot.record.hot.count == MirroredFile.hotLimit + 300)
+    #expect(mirror.hot.record.hot.contains(0...MirroredFile.hotLimit + 299))
   }
 
   @Test func `no write reaches a leg while its extent is cold, however fast extents cool`() throws {

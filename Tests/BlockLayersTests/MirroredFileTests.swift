@@ -96,7 +96,7 @@ import Testing
     let mirror = try MirroredFile(
       name: "m",
       legs: [MirroredFile.Leg(id: .io0, file: FaultFile(first.file, plan)), leg(.io1)],
-      onReadError: { leg, _, _, _ in reports.withLock { $0.append(leg) } }, onLegFailure: { _, _ in })
+      onReadError: { failure in reports.withLock { $0.append(failure.leg) } }, onLegFailure: { _, _ in })
     try mirror.write([7], at: 0)
     plan.add(.init(.read, .error(EIO)))
     #expect(try mirror.bytes(at: 0, count: 1) == [7])

@@ -7,9 +7,13 @@ import Testing
 
 @Suite struct ScrubTests {
   private struct Legs {
-    let data = LegID.allCases.map { _ in PowerCutFile([UInt8](repeating: 0, count: 6 << 20)) }
+    let data: [PowerCutFile]
     let intents = LegID.allCases.map { _ in PowerCutFile() }
     let sums = LegID.allCases.map { _ in PowerCutFile() }
+
+    init(size: Int = 6 << 20) {
+      data = LegID.allCases.map { _ in PowerCutFile([UInt8](repeating: 0, count: size)) }
+    }
 
     func leg(_ id: LegID, file: (any ByteFile)? = nil) -> MirroredFile.Leg {
       let index = id == .io0 ? 0 : 1
@@ -116,6 +120,17 @@ import Testing
     #expect(legs.data[0].bytes[100...102] == [1, 2, 3])
   }
 
+  @Test func `what was hot and never written keeps its checksums`() throws {
+    let legs = Legs(size: 16 << 20)
+    let mirror = try legs.open(isNew: true)
+    #expect(try #require(try mirror.scrub()).sealedBytes == 16 << 20)
+    for extent: Int64 in 0...2 { try mirror.write([1], at: extent * IntentRecord.extentBytes) }
+    #expect(mirror.hot.record.hot.all == [0, 1, 2, 3])
+    try mirror.coolDown(least: 10)
+    #expect(mirror.hot.record.hot.isEmpty)
+    #expect(try #require(try mirror.scrub()).sealedBytes == 12 << 20)
+  }
+
   @Test(arguments: [true, false])
   func `a leg that was away brings no old checksums back`(_ isKnown: Bool) throws {
     let legs = Legs()
@@ -208,37 +223,6 @@ private final class Unclosed: ByteFile {
     try file.read(into: buffer, at: offset)
   }
   func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
-    try file.write(buffer, at: offset)
-  }
-  func flush() throws(BlockError) { try file.flush() }
-  func truncate(to size: Int64) throws(BlockError) { try file.truncate(to: size) }
-  func allocate(at offset: Int64, count: Int64) throws(BlockError) { try file.allocate(at: offset, count: count) }
-  func punch(at offset: Int64, count: Int64) throws(BlockError) { try file.punch(at: offset, count: count) }
-}
-
-/// A file with a block that cannot be read until it was written.
-private final class BadBlockFile: ByteFile {
-  private let file: any ByteFile
-  private let offset: Int64
-  private let bad = Atomic<Bool>(true)
-
-  init(_ file: any ByteFile, at offset: Int64) {
-    self.file = file
-    self.offset = offset
-  }
-
-  var isBad: Bool { bad.load(ordering: .relaxed) }
-  var name: String { file.name }
-  func close() {}
-  func size() throws(BlockError) -> Int64 { try file.size() }
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-    if isBad, offset <= self.offset, self.offset < offset + Int64(buffer.count) {
-      throw BlockError(.io, "unreadable block")
-    }
-    try file.read(into: buffer, at: offset)
-  }
-  func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
-    if offset == self.offset { bad.store(false, ordering: .relaxed) }
     try file.write(buffer, at: offset)
   }
   func flush() throws(BlockError) { try file.flush() }

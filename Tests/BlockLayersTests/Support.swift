@@ -147,3 +147,36 @@ final class HangingFile: ByteFile {
     try file.punch(at: offset, count: count)
   }
 }
+
+/// A file with a block that cannot be read until it was written.
+final class BadBlockFile: ByteFile {
+  private let file: any ByteFile
+  private let offset: Int64
+  private let bad = Atomic<Bool>(true)
+
+  init(_ file: any ByteFile, at offset: Int64) {
+    self.file = file
+    self.offset = offset
+  }
+
+  func spoil() { bad.store(true, ordering: .relaxed) }
+
+  var isBad: Bool { bad.load(ordering: .relaxed) }
+  var name: String { file.name }
+  func close() {}
+  func size() throws(BlockError) -> Int64 { try file.size() }
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+    if isBad, offset <= self.offset, self.offset < offset + Int64(buffer.count) {
+      throw BlockError(.io, "unreadable block")
+    }
+    try file.read(into: buffer, at: offset)
+  }
+  func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+    if offset == self.offset { bad.store(false, ordering: .relaxed) }
+    try file.write(buffer, at: offset)
+  }
+  func flush() throws(BlockError) { try file.flush() }
+  func truncate(to size: Int64) throws(BlockError) { try file.truncate(to: size) }
+  func allocate(at offset: Int64, count: Int64) throws(BlockError) { try file.allocate(at: offset, count: count) }
+  func punch(at offset: Int64, count: Int64) throws(BlockError) { try file.punch(at: offset, count: count) }
+}

@@ -4,14 +4,19 @@ import Synchronization
 
 /// Which extents of a mirrored file are hot, in memory. What that means is told in `IntentRecord.swift`.
 ///
-/// An extent is *cold*, *hot*, or *touched*: hot, and written since somebody last looked for idle ones.
+/// An extent is *cold*; *ahead*: hot because its neighbours are written, and not written itself; *touched*: hot, and written
+/// since somebody last looked for idle ones; or *hot*: written before that.
 final class HotExtents: @unchecked Sendable {
   // The states are atomic and freed after their last user; all else is touched only with `monitor` held.
   private enum State {
     static let cold: UInt8 = 0
     static let hot: UInt8 = 1
     static let touched: UInt8 = 2
+    static let ahead: UInt8 = 3
   }
+
+  /// Extents that are made hot at once in the middle of a burst: 128 MiB.
+  private static let largestGroup = 32
 
   let monitor = Monitor()
   /// One for each extent there may be. Pages that nobody touched take no memory.
@@ -29,7 +34,11 @@ final class HotExtents: @unchecked Sendable {
   var wanted = ExtentSet()
   /// Extents that are about to become cold: in memory they are, on disk they are hot still.
   var cooling = ExtentSet()
+  /// Those of `cooling` in which nothing was written since they became hot.
+  var unwritten = ExtentSet()
   var isCooling = false
+  /// Records that made extents hot since somebody last looked for idle ones.
+  var burst = 0
   /// Whether a record is being written.
   var isWriting = false
   var isClosed = false
@@ -57,15 +66,19 @@ final class HotExtents: @unchecked Sendable {
     return IntentRecord.extents(at: offset, count: Int64(count)).allSatisfy(touch)
   }
 
+  /// Whether an extent is cold, as far as can be told without a lock: it may be about to become so, or all may be hot.
+  @inline(__always)
+  func seemsCold(_ extent: Int) -> Bool { states[extent].load(ordering: .relaxed) == State.cold }
+
   @inline(__always)
   private func touch(_ extent: Int) -> Bool {
     let state = states[extent].load(ordering: .acquiring)
-    return state == State.touched || (state == State.hot && touchAgain(extent))
+    return state == State.touched || (state != State.cold && touchAgain(extent, state))
   }
 
-  private func touchAgain(_ extent: Int) -> Bool {
+  private func touchAgain(_ extent: Int, _ state: UInt8) -> Bool {
     let found = states[extent].compareExchange(
-      expected: State.hot, desired: State.touched, ordering: .acquiringAndReleasing)
+      expected: state, desired: State.touched, ordering: .acquiringAndReleasing)
     // Otherwise another writer was faster, or it has just become cold.
     return found.exchanged || found.original == State.touched
   }
@@ -88,6 +101,30 @@ final class HotExtents: @unchecked Sendable {
     return missing
   }
 
+  /// Extents that are worth making hot with these: the more records a burst of writes has cost already, the more. They
+  /// lie in aligned groups of 1, 1, 2, 4 and so on, so that writes all over a cold file wait for a disk a few times, and
+  /// those here and there make no more hot than they change.
+  func neighbours(of extents: ExtentSet, limit: Int) -> ExtentSet {
+    let group = min(1 << max(burst - 1, 0), Self.largestGroup)
+    if group < Self.largestGroup { burst += 1 }
+    var neighbours = ExtentSet()
+    guard group > 1, !record.isAllHot else { return neighbours }
+    extents.forEach { extent in
+      let start = extent - extent % group
+      neighbours.insert(start...min(start + group - 1, IntentRecord.extentLimit - 1))
+    }
+    neighbours.subtract(extents)
+    neighbours.subtract(record.hot)
+    // For them nothing that was written need become cold.
+    return record.hot.count + extents.count + neighbours.count > limit ? ExtentSet() : neighbours
+  }
+
+  /// The extents are hot on disk, and nobody asked for them.
+  func setAhead(_ extents: ExtentSet) {
+    record.hot.formUnion(extents)
+    extents.forEach { _ = exchange($0, from: State.cold, to: State.ahead) }
+  }
+
   /// The extents are hot on disk.
   func setHot(_ extents: ExtentSet) {
     record.hot.formUnion(extents)
@@ -102,9 +139,17 @@ final class HotExtents: @unchecked Sendable {
   /// since the last time are spared, as far as `least` are found without them.
   func beginCooling(least: Int) {
     cooling = ExtentSet()
+    unwritten = ExtentSet()
     guard !isAllUnequal else { return }
     let candidates = record.hot.subtracting(unequal).all
-    for extent in candidates where exchange(extent, from: State.hot, to: State.cold) { cooling.insert(extent) }
+    for extent in candidates {
+      if exchange(extent, from: State.ahead, to: State.cold) {
+        unwritten.insert(extent)
+      } else if !exchange(extent, from: State.hot, to: State.cold) {
+        continue
+      }
+      cooling.insert(extent)
+    }
     var lacking = least - cooling.count
     for extent in candidates where !cooling.contains(extent) {
       if lacking > 0 {

@@ -40,8 +40,8 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   /// file fails every further write. Called at most once for each loss, on the thread of the failed call.
   public typealias LegFailureHandler = @Sendable (LegID, BlockError) throws(BlockError) -> Void
 
-  /// Told of a read that failed on a leg and was answered by the other: offset and count.
-  public typealias ReadErrorHandler = @Sendable (LegID, BlockError, Int64, Int) -> Void
+  /// Told of what a leg could not read, or read wrong. Called on the thread of the read; must not block.
+  public typealias ReadErrorHandler = @Sendable (ReadFailure) -> Void
 
   /// The members; a dictionary would hash at every call.
   struct Legs {
@@ -60,10 +60,12 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   let monitor = Monitor()
   let ranges = RangeLock()
   let hot: HotExtents
-  private let calls: LegCalls
+  let calls: LegCalls
   let onLegFailure: LegFailureHandler
   let onReadError: ReadErrorHandler
-  private let preferred: LegID
+  let preferred: LegID
+  /// Checksums of cold extents; nil where no leg keeps any.
+  let sums: SumCache?
   var legs = Legs()
   /// The extents that are still to be copied to the leg that is joining; nil when it is all. There is one at most.
   var missing: ExtentSet? = ExtentSet()
@@ -87,7 +89,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   /// - Throws: `misuse` without a leg, and what the first record fails with.
   public init(
     name: String, legs: [Leg], isNew: Bool = false, preferred: LegID = .io0, calls: LegCalls = LegCalls(),
-    onReadError: @escaping ReadErrorHandler = { _, _, _, _ in },
+    onReadError: @escaping ReadErrorHandler = { _ in },
     onLegFailure: @escaping LegFailureHandler
   ) throws(BlockError) {
     guard !legs.isEmpty else { throw BlockError(.misuse, "\(name) needs a leg") }
@@ -97,57 +99,9 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     self.onLegFailure = onLegFailure
     self.onReadError = onReadError
     hot = Self.hotExtents(of: legs, isNew: isNew)
+    sums = legs.contains { $0.sums != nil } ? SumCache() : nil
     for leg in legs { self.legs[leg.id] = Member(leg: leg, isInStep: true, isEqual: true) }
     if isNew { try beginIntent() }
-  }
-
-  // MARK: Reading
-
-  public func size() throws(BlockError) -> Int64 {
-    try reading { (leg) throws(BlockError) in try leg.file.size() }
-  }
-
-  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-    try reading(offset, buffer.count) { (leg) throws(BlockError) in try leg.file.read(into: buffer, at: offset) }
-  }
-
-  public func nextData(at offset: Int64) throws(BlockError) -> Range<Int64>? {
-    try reading { (leg) throws(BlockError) in try leg.file.nextData(at: offset) }
-  }
-
-  /// Asks the preferred leg in step and, where that fails, the other one.
-  @inline(__always)
-  private func reading<T>(
-    _ offset: Int64 = 0, _ count: Int = 0, _ body: (Leg) throws(BlockError) -> T
-  ) throws(BlockError) -> T {
-    let (first, second) = try sources()
-    let failure: BlockError
-    do throws(BlockError) {
-      return try first.gated(body)
-    } catch {
-      failure = error
-    }
-    guard let second, failure.kind != .outOfRange else { throw failure }
-    do throws(BlockError) {
-      let value = try second.gated(body)
-      if failure.kind != .shot { onReadError(first.id, failure, offset, count) }
-      return value
-    } catch {
-      // The second leg may be the one that is gone: its failure says less than the first one's.
-      throw failure
-    }
-  }
-
-  /// The legs in step, the preferred one first.
-  @inline(__always)
-  private func sources() throws(BlockError) -> (Leg, Leg?) {
-    monitor.lock()
-    defer { monitor.unlock() }
-    let one = legs[preferred]
-    let other = legs[preferred.other]
-    if let one, one.isInStep { return (one.leg, other.flatMap { $0.isInStep ? $0.leg : nil }) }
-    if let other, other.isInStep { return (other.leg, nil) }
-    throw BlockError(.io, "\(name) has no leg in step")
   }
 
   // MARK: Writing
@@ -155,6 +109,10 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
     let held = try lockHot(at: offset, count: buffer.count)
     defer { ranges.unlock(held) }
+    if calls.isSlow(.io0) || calls.isSlow(.io1) {
+      let copy = CallBuffer(buffer)
+      return try together { (leg) throws(BlockError) in try leg.file.write(copy.content, at: offset) }
+    }
     try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
   }
 
@@ -190,8 +148,9 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     for leg in all { leg.close() }
   }
 
-  /// Changes both legs at the same time, each for no longer than the bound. The last one is waited for without one:
-  /// there is nothing to go on with.
+  /// Changes both legs at the same time, each for no longer than the bound. While neither has answered both are waited
+  /// for without one: there is nothing to go on with, and what was given up on a leg that stays could later change what
+  /// was written since.
   func together(_ body: @escaping @Sendable (Leg) throws(BlockError) -> Void) throws(BlockError) {
     let members = try members()
     let first = members.first
@@ -199,21 +158,29 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
       return try settle(members, Self.outcome { () throws(BlockError) in try first.gated(body) }, nil)
     }
     let begun = (begin(first, body), begin(second, body))
+    var haveEnded = (calls.hasEnded(begun.0, on: first.id), calls.hasEnded(begun.1, on: second.id))
+    while !haveEnded.0, !haveEnded.1 {
+      haveEnded = (begun.0.hasEnded(within: calls.bound), begun.1.hasEnded(within: .zero))
+    }
     try settle(members, outcome(of: begun.0, first), outcome(of: begun.1, second))
   }
 
-  private func begin(
-    _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> Void
-  ) -> BoundedCall<Void, BlockError> {
+  func begin<T: Sendable>(
+    _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> T
+  ) -> BoundedCall<T, BlockError> {
     calls.begin(on: leg.id) { () throws(BlockError) in try leg.gated(body) }
   }
 
   private func outcome(of call: BoundedCall<Void, BlockError>, _ leg: Leg) -> BlockError? {
-    switch call.outcome(within: calls.bound) {
+    switch call.outcome(within: .zero) {
     case .success?: nil
     case .failure(let error)?: error
-    case nil: BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
+    case nil: lateness(of: leg)
     }
+  }
+
+  func lateness(of leg: Leg) -> BlockError {
+    BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
   }
 
   @inline(__always)

@@ -3,10 +3,10 @@ import Primitives
 /// Keeping the write-intent records: an extent is hot on disk before the first change of it begins.
 extension MirroredFile {
   /// Hot extents of one file beyond which the idlest become cold, so that what is compared after a crash is bounded:
-  /// 4 GiB. One call that changes more has more; without a second leg they only grow.
-  public static let hotLimit = 1_024
+  /// 16 GiB. One call that changes more has more; without a second leg they only grow.
+  public static let hotLimit = 4_096
   /// Extents that become cold at once when there are too many, so that not every write has to wait for a sync.
-  static let coolingBatch = 128
+  static let coolingBatch = 512
 
   /// Locks a range whose extents are hot.
   @inline(__always)
@@ -46,21 +46,25 @@ extension MirroredFile {
         mayCool = false
         hot.monitor.unlock()
         defer { hot.monitor.lock() }
-        try coolDown(least: Self.coolingBatch)
+        try makeRoom()
       } else {
         try heatWanted()
       }
     }
   }
 
-  /// Writes a record with all that is wanted. Called and left with the monitor of `hot` held.
+  /// Writes a record with all that is wanted, and its neighbours. Called and left with the monitor of `hot` held.
   private func heatWanted() throws(BlockError) {
     let wanted = hot.wanted
     hot.wanted = ExtentSet()
+    // With one leg the record is what the other one misses, and would have it copied: that is kept exact.
+    let ahead = areBothEqual ? hot.neighbours(of: wanted, limit: Self.hotLimit) : ExtentSet()
     var record = hot.record
     record.hot.formUnion(wanted)
+    record.hot.formUnion(ahead)
     try write(&record)
     hot.setHot(wanted)
+    hot.setAhead(ahead)
     hot.isDurable = true
   }
 
@@ -97,8 +101,17 @@ extension MirroredFile {
   public func coolDown(least: Int = 0) throws(BlockError) {
     hot.monitor.lock()
     defer { hot.monitor.unlock() }
+    hot.burst = 0
     guard !hot.isCooling, !hot.isClosed else { return }
     try cool(least: least)
+  }
+
+  /// Makes the idlest extents cold in the middle of a burst.
+  private func makeRoom() throws(BlockError) {
+    hot.monitor.lock()
+    defer { hot.monitor.unlock() }
+    guard !hot.isCooling, !hot.isClosed else { return }
+    try cool(least: Self.coolingBatch)
   }
 
   private func cool(least: Int) throws(BlockError) {
@@ -121,12 +134,14 @@ extension MirroredFile {
     try write(&record)
   }
 
-  /// Makes void what was known of the content of the extents that become cold.
+  /// Makes void what was known of the content of the extents that become cold. What was hot and never written still holds
+  /// what it did.
   private func voidSums() throws(BlockError) {
-    let extents = hot.record.isAllHot && !hot.isAllUnequal ? nil : hot.cooling
+    let extents = hot.record.isAllHot && !hot.isAllUnequal ? nil : hot.cooling.subtracting(hot.unwritten)
     hot.monitor.unlock()
     defer { hot.monitor.lock() }
     try together { (leg) throws(BlockError) in try leg.sums?.void(extents) }
+    sums?.forget(extents)
   }
 
   /// Waits until every write that began while its extent was hot has ended, and syncs it.

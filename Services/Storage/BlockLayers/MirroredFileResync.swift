@@ -83,7 +83,7 @@ extension MirroredFile {
     let data = try nextData(at: offset)
     let isHole = data.map { $0.lowerBound >= offset + count } ?? true
     let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(count)])
-    if !isHole { try read(into: piece, at: offset) }
+    if !isHole { try sources().0.gated { (leg) throws(BlockError) in try leg.file.read(into: piece, at: offset) } }
     do throws(BlockError) {
       try target.gated { (target) throws(BlockError) in
         if isHole {

@@ -85,7 +85,7 @@ extension MirroredFile {
   }
 
   /// Whether an extent is cold, now and on disk. With a range of it locked it stays so in that range.
-  private func isCold(_ extent: Int) -> Bool {
+  func isCold(_ extent: Int) -> Bool {
     hot.monitor.locked {
       hot.isDurable && !hot.record.isAllHot && !hot.record.hot.contains(extent) && !hot.wanted.contains(extent)
     }
@@ -100,7 +100,7 @@ extension MirroredFile {
       report.skippedBytes += Int64(range.count)
       return true
     }
-    let page = Self.page(of: extent, legs)
+    let page = Self.page(of: extent, legs.first, legs.second)
     var sums: [UInt32] = []
     var found = ScrubReport()
     for at in stride(from: range.lowerBound, to: range.upperBound, by: Int(Self.copyPiece)) {
@@ -126,8 +126,8 @@ extension MirroredFile {
   }
 
   /// The checksums of an extent that either leg has; none where they contradict each other.
-  private static func page(of extent: Int, _ legs: (first: Leg, second: Leg)) -> SumFile.Page? {
-    let (one, two) = (legs.first.sums?.page(of: extent), legs.second.sums?.page(of: extent))
+  static func page(of extent: Int, _ first: Leg, _ second: Leg?) -> SumFile.Page? {
+    let (one, two) = (first.sums?.page(of: extent), second?.sums?.page(of: extent))
     guard let one, let two else { return one ?? two }
     return one == two ? one : nil
   }
@@ -138,6 +138,7 @@ extension MirroredFile {
     do throws(BlockError) {
       try one.write(page, of: extent)
       try two.write(page, of: extent)
+      sums?.forget(extent)
       return true
     } catch {
       return false

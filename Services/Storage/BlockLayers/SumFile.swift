@@ -14,6 +14,8 @@ import Glibc
 public final class SumFile: Sendable {
   /// Bytes that one checksum covers.
   static let blockBytes = 4 << 10
+  /// Blocks of an extent.
+  static let extentBlocks = Int(IntentRecord.extentBytes) / blockBytes
   static let pageBytes = 512 + sumBytes
   private static let sumBytes = Int(IntentRecord.extentBytes) / blockBytes * 4
   private static let magic: UInt64 = 0x534D_5553_5356_5446

@@ -30,6 +30,8 @@ final class DataLegs: @unchecked Sendable {
   private let environment: StorageEnvironment
   private let files: LegFiles
   private let calls: LegCalls
+  private let marks: [LegID: ShotMark]
+  private let readAlerts: ReadAlerts
   private let monitor = Monitor()
   private var openFiles: [String: OpenFile] = [:]
   private var receiving: Receiving?
@@ -39,6 +41,8 @@ final class DataLegs: @unchecked Sendable {
     self.environment = environment
     self.files = files
     calls = files.calls
+    marks = environment.shotMarks.mapValues { ShotMark(path: $0) }
+    readAlerts = ReadAlerts(environment)
   }
 
   /// Legs that hold all that was acknowledged, the one that is read first.
@@ -56,8 +60,7 @@ final class DataLegs: @unchecked Sendable {
 
   /// Whether the module of a leg was isolated.
   func isShot(_ leg: LegID) -> Bool {
-    guard let mark = environment.shotMarks[leg] else { return false }
-    return access(mark, F_OK) == 0
+    marks[leg]?.isThere ?? false
   }
 
   // MARK: Losing a leg
@@ -166,8 +169,10 @@ final class DataLegs: @unchecked Sendable {
     for (leg, error) in failures {
       do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
     }
-    let file = try MirroredFile(name: layer.path, legs: members, isNew: isNew, calls: calls) {
-      [weak self] (leg, error) throws(BlockError) in
+    let file = try MirroredFile(
+      name: layer.path, legs: members, isNew: isNew, calls: calls,
+      onReadError: { [readAlerts] failure in readAlerts.tell(of: failure, in: layer) }
+    ) { [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
       do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
         throw BlockError(.io, error.message)
@@ -209,9 +214,8 @@ final class DataLegs: @unchecked Sendable {
     let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
     let intent = files.openIntent(of: layer.path, on: leg, isNew: mode == .create)
     let sums = files.openSums(of: layer.path, on: leg, isNew: mode == .create)
-    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) {
-      [weak self] in self?.isShot(leg) ?? false
-    }
+    guard let mark = marks[leg] else { return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) }
+    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) { mark.wasThere }
   }
 
   // MARK: Records

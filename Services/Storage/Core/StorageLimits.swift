@@ -44,6 +44,8 @@ public enum StorageLimits {
   public static let leaving: Duration = .milliseconds(500)
   /// How often operators are told that the requests of a volume's clients fail.
   public static let alertInterval: Duration = .seconds(60)
+  /// How often operators are told that reads of a layer fail on a leg.
+  static let readAlertInterval: Duration = .seconds(300)
   /// From the start of an instance to what reads much and nobody waits for: comparing legs, and looking for stray files.
   static let settlingTime: Duration = .milliseconds(500)
   /// Time between two looks whether calls on a leg that hung have ended.

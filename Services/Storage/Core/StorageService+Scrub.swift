@@ -36,11 +36,7 @@ extension StorageService {
   }
 
   private func tell(of report: ScrubReport, on layer: LayerRecord) {
-    let (what, subject) =
-      switch layer.owner {
-      case .volume(let volume): ("volume \(volume)", volume.rawValue)
-      case .image(let image): ("image \(image)", image.rawValue)
-      }
+    let (what, subject) = (layer.owner.description, layer.owner.name)
     let data: [String: JSONValue] = [
       "layer": .string(layer.id), "checkedBytes": .integer(report.checkedBytes),
       "skippedBytes": .integer(report.skippedBytes),
