@@ -72,6 +72,7 @@ enum NBD {
     static let done: UInt16 = 1
     static let none: UInt16 = 0
     static let offsetData: UInt16 = 1
+    static let offsetHole: UInt16 = 2
     static let blockStatus: UInt16 = 5
     static let error: UInt16 = 0x8001
     static let headerLength = 20
