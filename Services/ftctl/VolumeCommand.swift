@@ -10,8 +10,7 @@ struct VolumeCommand: AsyncParsableCommand {
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
       List.self, Show.self, Create.self, Import.self, Export.self, Delete.self, Undo.self, SnapshotCommand.self,
-      BackupCommand.self,
-      Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
+      BackupCommand.self, CheckpointCommand.self, Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -259,6 +258,7 @@ enum VolumeText {
       ])
     }
     let snapshots = volume.snapshots.isEmpty ? [] : [SnapshotText.tree(volume.snapshots, times, style)]
-    return ([facts.text(style), layers.text(style)] + snapshots).joined(separator: "\n\n")
+    let checkpoints = volume.checkpoints.isEmpty ? [] : [CheckpointText.list(volume.checkpoints, times, style)]
+    return ([facts.text(style), layers.text(style)] + snapshots + checkpoints).joined(separator: "\n\n")
   }
 }
