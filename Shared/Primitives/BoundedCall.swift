@@ -33,6 +33,15 @@ public final class BoundedCall<T, Failure: Error>: @unchecked Sendable {
     if wasGivenUp { stuck.change(by: -1) }
   }
 
+  /// Waits for the outcome for a while. False when there is none yet; who wants it goes on waiting with `outcome`.
+  public func hasEnded(within span: Duration) -> Bool {
+    monitor.locked {
+      let end = Monitor.time(in: span)
+      while outcome == nil, monitor.wait(until: end) {}
+      return outcome != nil
+    }
+  }
+
   /// Waits for the outcome; nil when the bound is over, after which the call is given up.
   public func outcome(within bound: Duration) -> Result<T, Failure>? {
     monitor.locked {

@@ -12,6 +12,9 @@ public protocol ByteFile: AnyObject, Sendable {
   /// Fills the buffer with what is at `offset`; `outOfRange` when the file ends before.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError)
 
+  /// As `read`, but only where that waits for no disk. False where it would, or failed; then the buffer holds anything.
+  func readWithoutWaiting(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) -> Bool
+
   /// Writes the buffer at `offset`; the file grows as needed, a gap reads as zeros.
   func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError)
 
@@ -36,6 +39,14 @@ public protocol ByteFile: AnyObject, Sendable {
 }
 
 extension ByteFile {
+  /// For files that have no disk of their own to wait for.
+  public func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(BlockError) -> Bool {
+    try read(into: buffer, at: offset)
+    return true
+  }
+
   public func nextData(at offset: Int64) throws(BlockError) -> Range<Int64>? {
     let end = try size()
     return offset < end ? offset..<end : nil

@@ -124,6 +124,11 @@ public final class FaultFile: ByteFile {
     }
   }
 
+  /// A planned delay is a disk's.
+  public func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(BlockError) -> Bool { false }
+
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
     try plan.run(.write, name, count: buffer.count) { (count) throws(BlockError) in
       try file.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)

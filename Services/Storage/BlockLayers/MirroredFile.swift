@@ -60,7 +60,7 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   let monitor = Monitor()
   let ranges = RangeLock()
   let hot: HotExtents
-  private let calls: LegCalls
+  let calls: LegCalls
   let onLegFailure: LegFailureHandler
   let onReadError: ReadErrorHandler
   let preferred: LegID
@@ -109,6 +109,10 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
     let held = try lockHot(at: offset, count: buffer.count)
     defer { ranges.unlock(held) }
+    if calls.isSlow(.io0) || calls.isSlow(.io1) {
+      let copy = CallBuffer(buffer)
+      return try together { (leg) throws(BlockError) in try leg.file.write(copy.content, at: offset) }
+    }
     try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
   }
 
@@ -144,8 +148,9 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     for leg in all { leg.close() }
   }
 
-  /// Changes both legs at the same time, each for no longer than the bound. The last one is waited for without one:
-  /// there is nothing to go on with.
+  /// Changes both legs at the same time, each for no longer than the bound. While neither has answered both are waited
+  /// for without one: there is nothing to go on with, and what was given up on a leg that stays could later change what
+  /// was written since.
   func together(_ body: @escaping @Sendable (Leg) throws(BlockError) -> Void) throws(BlockError) {
     let members = try members()
     let first = members.first
@@ -153,21 +158,29 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
       return try settle(members, Self.outcome { () throws(BlockError) in try first.gated(body) }, nil)
     }
     let begun = (begin(first, body), begin(second, body))
+    var haveEnded = (calls.hasEnded(begun.0, on: first.id), calls.hasEnded(begun.1, on: second.id))
+    while !haveEnded.0, !haveEnded.1 {
+      haveEnded = (begun.0.hasEnded(within: calls.bound), begun.1.hasEnded(within: .zero))
+    }
     try settle(members, outcome(of: begun.0, first), outcome(of: begun.1, second))
   }
 
-  private func begin(
-    _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> Void
-  ) -> BoundedCall<Void, BlockError> {
+  func begin<T: Sendable>(
+    _ leg: Leg, _ body: @escaping @Sendable (Leg) throws(BlockError) -> T
+  ) -> BoundedCall<T, BlockError> {
     calls.begin(on: leg.id) { () throws(BlockError) in try leg.gated(body) }
   }
 
   private func outcome(of call: BoundedCall<Void, BlockError>, _ leg: Leg) -> BlockError? {
-    switch call.outcome(within: calls.bound) {
+    switch call.outcome(within: .zero) {
     case .success?: nil
     case .failure(let error)?: error
-    case nil: BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
+    case nil: lateness(of: leg)
     }
+  }
+
+  func lateness(of leg: Leg) -> BlockError {
+    BlockError(.io, "leg \(leg.id.rawValue) of \(name) did not answer within \(calls.bound)")
   }
 
   @inline(__always)

@@ -24,36 +24,61 @@ public struct ReadFailure: Sendable, Equatable {
 /// Reads: from the preferred leg in step, and where that fails, from the other one, after which the first is healed.
 extension MirroredFile {
   public func size() throws(BlockError) -> Int64 {
-    try reading { (leg) throws(BlockError) in try leg.file.size() }
+    try reading { (leg, _) throws(BlockError) in try leg.file.size() }
   }
 
   /// - Throws: what a leg failed with, where there is no other; `damaged` where what is on every leg is not what was
   ///   written.
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
-    try reading(offset, buffer.count) { (leg) throws(BlockError) in try leg.file.read(into: buffer, at: offset) }
+    try reading(offset, buffer.count) { (leg, isLast) throws(BlockError) in
+      try read(leg, into: buffer, at: offset, isLast)
+    }
     if let sums { try verify(buffer, at: offset, sums) }
   }
 
   public func nextData(at offset: Int64) throws(BlockError) -> Range<Int64>? {
-    try reading { (leg) throws(BlockError) in try leg.file.nextData(at: offset) }
+    try reading { (leg, _) throws(BlockError) in try leg.file.nextData(at: offset) }
+  }
+
+  /// Waits for the disk of a leg no longer than the bound, as long as there is another one: a leg that takes longer is out.
+  @inline(__always)
+  private func read(
+    _ leg: Leg, into buffer: UnsafeMutableRawBufferPointer, at offset: Int64, _ isLast: Bool
+  ) throws(BlockError) {
+    if isLast { return try leg.file.read(into: buffer, at: offset) }
+    if try !leg.file.readWithoutWaiting(into: buffer, at: offset) { try readInTime(leg, into: buffer, at: offset) }
+  }
+
+  private func readInTime(
+    _ leg: Leg, into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(BlockError) {
+    let copy = CallBuffer(count: buffer.count)
+    let call = begin(leg) { (leg) throws(BlockError) in try leg.file.read(into: copy.bytes, at: offset) }
+    guard let outcome = calls.outcome(of: call, on: leg.id) else {
+      let error = lateness(of: leg)
+      try expel(leg, error)
+      throw error
+    }
+    try outcome.get()
+    buffer.copyMemory(from: copy.content)
   }
 
   /// Asks the preferred leg in step and, where that fails, the other one.
   @inline(__always)
   private func reading<T>(
-    _ offset: Int64 = 0, _ count: Int = 0, _ body: (Leg) throws(BlockError) -> T
+    _ offset: Int64 = 0, _ count: Int = 0, _ body: (_ leg: Leg, _ isLast: Bool) throws(BlockError) -> T
   ) throws(BlockError) -> T {
     let (first, second) = try sources()
     let failure: BlockError
     do throws(BlockError) {
-      return try first.gated(body)
+      return try first.gated { (leg) throws(BlockError) in try body(leg, second == nil) }
     } catch {
       failure = error
     }
     guard let second, failure.kind != .outOfRange else { throw failure }
     let value: T
     do throws(BlockError) {
-      value = try second.gated(body)
+      value = try second.gated { (leg) throws(BlockError) in try body(leg, true) }
     } catch {
       if count > 0, failure.kind == .io, error.kind == .io { tell(.lost, first, failure, offset, count) }
       // The second leg may be the one that is gone: its failure says less than the first one's.
@@ -113,16 +138,28 @@ extension MirroredFile {
     let count = Int(min(Int64(block.count), try good.file.size() - offset))
     guard count > 0 else { return true }
     let bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
-    if bad.reads(bytes, at: offset) { return true }
+    if isReadable(bad, bytes, at: offset) { return true }
     try good.gated { (leg) throws(BlockError) in try leg.file.read(into: bytes, at: offset) }
     if let sum = sealedSum(offset, count), sum != CRC32C.checksum(UnsafeRawBufferPointer(bytes)) { return false }
+    // A leg that did not answer is out: it is not waited for again.
+    guard state(of: bad.id) == .inStep else { return false }
     try rewrite(bad, UnsafeRawBufferPointer(bytes), at: offset)
-    guard bad.reads(bytes, at: offset) else {
+    guard isReadable(bad, bytes, at: offset) else {
       let error = BlockError(.io, "\(bad.file.name) cannot be read at \(offset) after it was written again")
       try expel(bad, error)
       return false
     }
     return true
+  }
+
+  /// Whether a leg can read this, within the bound.
+  private func isReadable(_ leg: Leg, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) -> Bool {
+    do throws(BlockError) {
+      try readInTime(leg, into: buffer, at: offset)
+      return true
+    } catch {
+      return false
+    }
   }
 }
 

@@ -17,6 +17,8 @@ public final class PosixFile: ByteFile {
   public let name: String
   private let descriptor: Int32
   private let closed = Atomic<Bool>(false)
+  /// Whether the file system does not tell what is in memory: then every read may wait.
+  private let isOpaque = Atomic<Bool>(false)
 
   /// Opens or creates a file. A new one can be read and written by its owner and read by the group.
   public init(path: String, mode: Mode) throws(BlockError) {
@@ -70,6 +72,26 @@ public final class PosixFile: ByteFile {
       at += Int64(count)
       rest -= count
     }
+  }
+
+  /// A file system that cannot tell (`EOPNOTSUPP`) has every read wait for as long as it takes.
+  public func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(BlockError) -> Bool {
+    try requireOpen()
+    if isOpaque.load(ordering: .relaxed) {
+      try read(into: buffer, at: offset)
+      return true
+    }
+    guard offset >= 0, offset <= largestOffset else { return false }
+    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+    let count = preadv2(descriptor, &piece, 1, off_t(offset), FTVS_READ_NOWAIT)
+    if count < 0, errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL {
+      isOpaque.store(true, ordering: .relaxed)
+      try read(into: buffer, at: offset)
+      return true
+    }
+    return count == buffer.count
   }
 
   public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {

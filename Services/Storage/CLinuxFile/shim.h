@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 extern int fallocate(int descriptor, int mode, off_t offset, off_t count);
 extern int pthread_setname_np(pthread_t thread, const char *name);
+extern ssize_t preadv2(int descriptor, const struct iovec *pieces, int count, off_t offset, int flags);
 extern int dup3(int from, int to, int flags);
 extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
 
@@ -52,6 +54,8 @@ static inline int ftvs_has_crc32c(void) { return 0; }
 static inline uint32_t ftvs_crc32c(uint32_t crc, const void *bytes, size_t count) { return crc; }
 #endif
 
+/* preadv2: only what is in memory. */
+static const int FTVS_READ_NOWAIT = 0x08;
 /* fallocate: give back the space of a range and keep the length. */
 static const int FTVS_FALLOCATE_PUNCH = 0x02 | 0x01;
 /* lseek: to the next data, to the next hole. */
