@@ -54,6 +54,27 @@ import Testing
   }
 
   @Test(arguments: [0, 1])
+  func `reads do not wait for checksums longer than the bound`(_ index: Int) throws {
+    let world = World()
+    let plan = FaultPlan()
+    let legs = LegID.allCases.enumerated().map { number, id in
+      MirroredFile.Leg(
+        id: id, file: world.data[number], intent: IntentFile(PowerCutFile()),
+        sums: SumFile(number == index ? FaultFile(PowerCutFile(), plan) : PowerCutFile()))
+    }
+    let lost = Mutex<[LegID]>([])
+    let mirror = try MirroredFile(name: "m", legs: legs, isNew: true, calls: world.calls) { leg, _ in
+      lost.withLock { $0.append(leg) }
+    }
+    plan.add(.init(.read, Self.long))
+    let began = ContinuousClock.now
+    #expect(try mirror.bytes(at: 0, count: 4096) == [UInt8](repeating: 3, count: 4096))
+    #expect(ContinuousClock.now - began < .seconds(3))
+    // Only the leg that is read is asked.
+    #expect(lost.withLock { $0 } == (index == 0 ? [.io0] : []))
+  }
+
+  @Test(arguments: [0, 1])
   func `writes go on within the bound while a leg hangs in a sync`(_ index: Int) throws {
     let world = World()
     let mirror = try world.open()

@@ -138,16 +138,28 @@ extension MirroredFile {
     let count = Int(min(Int64(block.count), try good.file.size() - offset))
     guard count > 0 else { return true }
     let bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
-    if bad.reads(bytes, at: offset) { return true }
+    if isReadable(bad, bytes, at: offset) { return true }
     try good.gated { (leg) throws(BlockError) in try leg.file.read(into: bytes, at: offset) }
     if let sum = sealedSum(offset, count), sum != CRC32C.checksum(UnsafeRawBufferPointer(bytes)) { return false }
+    // A leg that did not answer is out: it is not waited for again.
+    guard state(of: bad.id) == .inStep else { return false }
     try rewrite(bad, UnsafeRawBufferPointer(bytes), at: offset)
-    guard bad.reads(bytes, at: offset) else {
+    guard isReadable(bad, bytes, at: offset) else {
       let error = BlockError(.io, "\(bad.file.name) cannot be read at \(offset) after it was written again")
       try expel(bad, error)
       return false
     }
     return true
+  }
+
+  /// Whether a leg can read this, within the bound.
+  private func isReadable(_ leg: Leg, _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) -> Bool {
+    do throws(BlockError) {
+      try readInTime(leg, into: buffer, at: offset)
+      return true
+    } catch {
+      return false
+    }
   }
 }
 

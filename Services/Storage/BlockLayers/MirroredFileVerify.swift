@@ -44,9 +44,26 @@ extension MirroredFile {
 
   private func loadedSum(_ extent: Int, _ block: Int, _ sums: SumCache) -> UInt32? {
     let moment = sums.moment
-    guard isCold(extent), let (first, second) = try? sources() else { return nil }
-    sums.keep(Self.page(of: extent, first, second), of: extent, since: moment)
+    guard isCold(extent), let (first, second) = try? sources(),
+      let page = page(of: extent, on: first, isLast: second == nil)
+    else { return nil }
+    sums.keep(page, of: extent, since: moment)
     return if case .sum(let sum) = sums.sum(of: extent, block) { sum } else { nil }
+  }
+
+  /// The checksums that the leg that is read keeps of an extent; nil when it does not answer within the bound, and is out.
+  private func page(of extent: Int, on leg: Leg, isLast: Bool) -> SumFile.Page?? {
+    guard let file = leg.sums else { return .some(nil) }
+    if let page = file.pageWithoutWaiting(of: extent) { return page }
+    if isLast { return .some(file.page(of: extent)) }
+    let call = begin(leg) { (_) throws(BlockError) in file.page(of: extent) }
+    switch calls.outcome(of: call, on: leg.id) {
+    case .success(let page)?: return .some(page)
+    case .failure?: return nil
+    case nil:
+      try? expel(leg, lateness(of: leg))
+      return nil
+    }
   }
 
   /// The checksum of a block, or of what of it is there at the end of the file; nil where it has none. With the range

@@ -52,6 +52,15 @@ public final class SumFile: Sendable {
     return isRead ? bytes.withUnsafeBytes { Self.decode($0, extent) } : nil
   }
 
+  /// What `page` returns, where that waits for no disk; nil where it would.
+  func pageWithoutWaiting(of extent: Int) -> Page?? {
+    var bytes = [UInt8](repeating: 0, count: Self.pageBytes)
+    let isRead = bytes.withUnsafeMutableBytes { buffer in
+      (try? file.readWithoutWaiting(into: buffer, at: Int64(extent) * Int64(Self.pageBytes))) == true
+    }
+    return isRead ? .some(bytes.withUnsafeBytes { Self.decode($0, extent) }) : nil
+  }
+
   private static func decode(_ bytes: UnsafeRawBufferPointer, _ extent: Int) -> Page? {
     func get(_ offset: Int) -> UInt32 {
       UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
