@@ -38,6 +38,8 @@ struct BackupRun: Sendable {
   }
 
   func run() async throws -> Outcome {
+    // No folder is made for a volume that is not there.
+    _ = try await session.call(ShowVolume.self, .init(volume: volume), on: .storage)
     let lock = try folder.lock()
     defer { withExtendedLifetime(lock) {} }
     try await removeCut()
