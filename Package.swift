@@ -9,6 +9,7 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let sqlite = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let sqliteLibrary = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String, _ path: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -97,7 +98,7 @@ let services: [Target] = [
     "StorageCore", "Services/Storage/Core",
     [
       "Primitives", "RPC", "ServiceAPI", "StorageAPI", "AlertAPI", "ControlState", "BlockLayers", "VHD", "NBD", log,
-      sqlite,
+      sqlite, crypto,
     ]),
   tool(
     "ftvs-storage", "Services/Storage/Daemon",
@@ -182,6 +183,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),

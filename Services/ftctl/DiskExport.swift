@@ -90,6 +90,10 @@ final class ExportPlace: Sendable {
     if mkdir(partDirectory, 0o700) != 0 && errno != EEXIST { throw Self.cannot("write to \(directory)") }
     lock = open(partDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard lock >= 0 else { throw Self.cannot("open \(partDirectory)") }
+    do throws(Complaint) { try Self.requireOwn(lock, partDirectory) } catch {
+      close(lock)
+      throw error
+    }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
       throw Complaint("Another export to \(path) is under way.")
@@ -99,6 +103,15 @@ final class ExportPlace: Sendable {
   }
 
   deinit { close(lock) }
+
+  /// A directory that others can change, as in /tmp, could lead the writing elsewhere.
+  private static func requireOwn(_ directory: Int32, _ path: String) throws(Complaint) {
+    var facts = stat()
+    guard fstat(directory, &facts) == 0 else { throw cannot("look at \(path)") }
+    guard facts.st_uid == geteuid(), facts.st_mode & 0o022 == 0 else {
+      throw Complaint("\(path) is there, and others can change it: remove it, or choose another place.", .system)
+    }
+  }
 
   private static func requireReplaceable(_ path: String, _ force: Bool) throws(Complaint) {
     var facts = stat()

@@ -138,6 +138,8 @@ enum JobText {
     case FlattenVolume.name: "Flattening \(job.subject)"
     case RebaseVolume.name: "Rebasing \(job.subject)"
     case CaptureVolume.name: "Copying into image \(job.subject)"
+    case VerifyImage.name: "Verifying \(job.subject)"
+    case "library.checksum": "Reading image \(job.subject)"
     default: "\(job.operation) of \(job.subject)"
     }
   }

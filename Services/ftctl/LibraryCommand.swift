@@ -9,7 +9,7 @@ struct LibraryCommand: AsyncParsableCommand {
     commandName: "library",
     abstract: "The library of read-only base images.",
     subcommands: [
-      List.self, Show.self, Import.self, Export.self, Capture.self, Promote.self, Edit.self, Delete.self,
+      List.self, Show.self, Import.self, Export.self, Verify.self, Capture.self, Promote.self, Edit.self, Delete.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -85,6 +85,25 @@ struct LibraryCommand: AsyncParsableCommand {
     }
   }
 
+  struct Verify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Reads an image whole and compares its SHA-256 with the one that was kept when it came to be.",
+      discussion: "Ends with 1 when they differ.")
+    @Argument(completion: .images, transform: userName) var name: ImageName
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+      try await options.run { session in
+        try await session.about(name) {
+          try await session.follow(VerifyImage.self, .init(image: name), wait) { job in
+            "\(name) is as it came to be: \(Sizes.text(job.totalBytes)) were read."
+          }
+        }
+      }
+    }
+  }
+
   struct Edit: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Changes what is said of an image.")
     @Argument(completion: .images, transform: userName) var name: ImageName
@@ -137,6 +156,7 @@ enum LibraryText {
     facts.add(["Tags", Table.Cell(Words.orDash(image.tags.isEmpty ? nil : image.tags.joined(separator: " ")))])
     facts.add(["Size", Table.Cell("\(Sizes.text(image.sizeBytes)) (\(image.sizeBytes) bytes)")])
     facts.add(["Allocated", Table.Cell(Sizes.text(image.allocatedBytes))])
+    facts.add(["SHA-256", Table.Cell(image.contentSHA256 ?? "not computed yet")])
     facts.add(["Added", Table.Cell(times.clock(image.createdMilliseconds))])
     facts.add([
       "Used by",

@@ -17,11 +17,14 @@ public struct ImageStatus: WireObject, Equatable {
   public var tags: [String]
   /// When it was added, in milliseconds since 1970.
   public var createdMilliseconds: Int64
+  /// SHA-256 of its content, zeros included, in hexadecimal; absent until it was computed.
+  public var contentSHA256: String?
   /// Volumes that are based on it.
   public var usedBy: [VolumeName]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case image, sizeBytes, allocatedBytes, description, operatingSystem, tags, createdMilliseconds, usedBy
+    case image, sizeBytes, allocatedBytes, description, operatingSystem, tags, createdMilliseconds, contentSHA256,
+      usedBy
   }
 
   public static func field(_ key: CodingKeys) -> Field<ImageStatus> {
@@ -33,6 +36,8 @@ public struct ImageStatus: WireObject, Equatable {
     case .operatingSystem: Field(\.operatingSystem, "The operating system that it holds, in its owner's words.")
     case .tags: Field(\.tags, "Words to find it by.")
     case .createdMilliseconds: Field(\.createdMilliseconds, "When it was added, in milliseconds since 1970.")
+    case .contentSHA256:
+      Field(\.contentSHA256, "SHA-256 of its content, zeros included, in hexadecimal; absent until it was computed.")
     case .usedBy: Field(\.usedBy, "Volumes that are based on it.")
     }
   }
@@ -45,6 +50,7 @@ public struct ImageStatus: WireObject, Equatable {
     operatingSystem: String = "",
     tags: [String] = [],
     createdMilliseconds: Int64,
+    contentSHA256: String? = nil,
     usedBy: [VolumeName]
   ) {
     self.image = image
@@ -54,6 +60,7 @@ public struct ImageStatus: WireObject, Equatable {
     self.operatingSystem = operatingSystem
     self.tags = tags
     self.createdMilliseconds = createdMilliseconds
+    self.contentSHA256 = contentSHA256
     self.usedBy = usedBy
   }
 }

@@ -5,7 +5,7 @@ import RPC
 public struct JobStatus: WireObject, Equatable {
   /// Its number, which grows with every job.
   public var job: Int64
-  /// Method that began it, or volume.mergeLayers where the service itself did.
+  /// Method that began it; volume.mergeLayers or library.checksum where the service itself did.
   public var operation: String
   /// What it works on: the name of a volume or an image.
   public var subject: String
@@ -29,7 +29,9 @@ public struct JobStatus: WireObject, Equatable {
   public static func field(_ key: CodingKeys) -> Field<JobStatus> {
     switch key {
     case .job: Field(\.job, "Its number, which grows with every job.")
-    case .operation: Field(\.operation, "Method that began it, or volume.mergeLayers where the service itself did.")
+    case .operation:
+      Field(
+        \.operation, "Method that began it; volume.mergeLayers or library.checksum where the service itself did.")
     case .subject: Field(\.subject, "What it works on: the name of a volume or an image.")
     case .state: Field(\.state, "How it stands.")
     case .doneBytes: Field(\.doneBytes, "Bytes that were gone through.")

@@ -77,6 +77,7 @@ import Testing
     let host = try TestHost()
     let storage = try await host.start()
     try await storage.makeImage("base", text: "golden")
+    try await storage.summed(1)
     _ = try await storage.call(
       UpdateImage.self, .init(image: "base", operatingSystem: "Debian 12", tags: ["web", "x64"]))
     let status = try await storage.call(UpdateImage.self, .init(image: "base", description: "The web servers' base"))

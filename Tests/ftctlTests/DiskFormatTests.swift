@@ -103,6 +103,14 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory).isEmpty)
   }
 
+  @Test func `a part directory that others can change is not used`() throws {
+    let directory = try directory()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    #expect(mkdir("\(directory)/out.part", 0o700) == 0 && chmod("\(directory)/out.part", 0o777) == 0)
+    let error = #expect(throws: Complaint.self) { try ExportPlace("\(directory)/out", force: false) }
+    #expect(error?.text.contains("others can change it") == true)
+  }
+
   @Test func `a file that came to be meanwhile is kept`() throws {
     let directory = try directory()
     defer { try? FileManager.default.removeItem(atPath: directory) }

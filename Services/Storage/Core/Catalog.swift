@@ -119,7 +119,15 @@ enum Catalog {
     return ImageRecord(
       name: image, sizeBytes: row["sizeBytes"], top: row["top"], description: row["description"],
       operatingSystem: row["operatingSystem"], tags: tags.split(separator: " ").map(String.init),
-      createdMilliseconds: row["createdMilliseconds"])
+      createdMilliseconds: row["createdMilliseconds"], contentSHA256: row["contentSHA256"])
+  }
+
+  /// The images that lack a checksum and of which none is being made: this one, or all.
+  static func imagesWithoutSum(_ name: ImageName?, in database: Database) throws -> [ImageRecord] {
+    let running = Set(try runningJobs(in: database).filter { $0.operation == .checksum }.compactMap(\.image))
+    return try images(in: database).filter { image in
+      image.contentSHA256 == nil && !running.contains(image.name) && (name == nil || image.name == name)
+    }
   }
 
   /// The volumes that are based on an image, by name.

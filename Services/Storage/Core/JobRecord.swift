@@ -13,13 +13,17 @@ struct JobRecord: Sendable, Equatable {
     case flatten = "volume.flatten"
     case rebase = "volume.rebase"
     case capture = "library.capture"
+    /// Begun by the service itself, when an image came to be.
+    case checksum = "library.checksum"
+    case verify = "library.verify"
   }
 
   var id: Int64
   var operation: Operation
   var state: JobState = .running
+  /// Of no name where it works on an image alone.
   var volume: VolumeName
-  /// The image that is made, or that the volume is put on.
+  /// The image that is made, that the volume is put on, or that is read.
   var image: ImageName?
   var description = ""
   /// Identifier of the layer from which on down is read.
@@ -38,13 +42,27 @@ struct JobRecord: Sendable, Equatable {
   /// Whether it merges layers, and so has no layer of its own that could be given up.
   var merges: Bool { operation == .deleteSnapshot || operation == .mergeLayers }
 
+  /// Whether it only reads an image.
+  var readsImage: Bool { operation == .checksum || operation == .verify }
+
   /// What callers are told of it.
   var status: JobStatus {
     JobStatus(
       job: id, operation: operation.rawValue,
-      subject: operation == .capture ? image?.rawValue ?? volume.rawValue : volume.rawValue, state: state,
+      subject: operation == .capture || readsImage ? image?.rawValue ?? volume.rawValue : volume.rawValue, state: state,
       doneBytes: doneBytes, totalBytes: totalBytes, reason: reason, createdMilliseconds: createdMilliseconds,
       endedMilliseconds: endedMilliseconds)
+  }
+}
+
+extension JobRecord {
+  static var noVolume: VolumeName { VolumeName(unchecked: "") }
+
+  /// A job that reads an image.
+  init(_ operation: Operation, of image: ImageRecord, now: Int64) {
+    self.init(
+      id: 0, operation: operation, volume: Self.noVolume, image: image.name, source: image.top,
+      totalBytes: image.sizeBytes, createdMilliseconds: now)
   }
 }
 
@@ -75,7 +93,7 @@ extension Catalog {
     let volumeName: String = row["volume"]
     let image: String? = row["image"]
     guard let operation = JobRecord.Operation(rawValue: operationName), let state = JobState(rawValue: stateName),
-      let volume = VolumeName(rawValue: volumeName)
+      let volume = VolumeName(rawValue: volumeName) ?? (volumeName.isEmpty ? JobRecord.noVolume : nil)
     else { throw Damaged(description: "job \(id): \(operationName) of \(volumeName), \(stateName)") }
     return JobRecord(
       id: id, operation: operation, state: state, volume: volume, image: image.flatMap(ImageName.init(rawValue:)),

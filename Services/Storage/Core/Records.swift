@@ -29,6 +29,8 @@ struct ImageRecord: Sendable, Equatable {
   var operatingSystem = ""
   var tags: [String] = []
   var createdMilliseconds: Int64
+  /// SHA-256 of its content in hexadecimal; nil until it was computed.
+  var contentSHA256: String?
 }
 
 /// A layer as the state holds it: it belongs to a volume or to an image.

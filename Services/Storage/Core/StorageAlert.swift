@@ -3,7 +3,7 @@ enum StorageAlert: String, CaseIterable {
   case volumeCreated, volumeDeleted, volumeFenced
   case undoEnabled, undoCommitted, undoDiscarded, undoCommitFailed
   case snapshotCreated, snapshotReverted, snapshotDeleted
-  case imageAdded, imageDeleted
+  case imageAdded, imageDeleted, imageDamaged
   case volumeResized, volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep

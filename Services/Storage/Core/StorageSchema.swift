@@ -124,5 +124,8 @@ public enum StorageSchema {
       PRIMARY KEY (layer, clientUser)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE image ADD COLUMN contentSHA256 TEXT;
+    """,
   ]
 }

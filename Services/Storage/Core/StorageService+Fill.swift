@@ -184,6 +184,7 @@ extension StorageService {
     try step("fill.files")
     await removeLooseFiles(loose)
     announce(job)
+    if job.operation == .capture, let image = job.image { await beginSums(of: image) }
   }
 
   private func filling(_ job: JobRecord) async throws(RPCError) -> (LayerStore.Filling, LayerRecord) {
@@ -253,7 +254,7 @@ extension StorageService {
         ["image": .string(image)])
     case .flatten:
       publish(.info, .volumeFlattened, name.rawValue, "Volume \(name) holds all its content and needs no image.")
-    case .deleteSnapshot, .mergeLayers: break
+    case .deleteSnapshot, .mergeLayers, .checksum, .verify: break
     }
   }
 }

@@ -27,7 +27,7 @@ extension StorageService {
     return ImageStatus(
       image: image.name, sizeBytes: image.sizeBytes, allocatedBytes: allocated, description: image.description,
       operatingSystem: image.operatingSystem, tags: image.tags, createdMilliseconds: image.createdMilliseconds,
-      usedBy: usedBy)
+      contentSHA256: image.contentSHA256, usedBy: usedBy)
   }
 
   /// Makes a volume's only layer the image's: its file gets a second name, the state follows, the first name goes.
@@ -78,6 +78,7 @@ extension StorageService {
         .info, .imageAdded, params.image.rawValue,
         "Volume \(name) is now the library image \(params.image); volumes can be based on it.",
         ["volume": .string(name.rawValue), "sizeBytes": .integer(status.sizeBytes)])
+      await beginSums(of: params.image)
       return status
     }
   }
@@ -131,6 +132,7 @@ extension StorageService {
 
   func deleteImage(_ params: DeleteImage.Params) async throws(RPCError) -> DeleteImage.Result {
     let name = params.image
+    try await endJobs(on: name)
     let removed = try await locks.with(ReadSource.lock(of: name), for: DeleteImage.name) { () throws(RPCError) in
       try requireNoReader(of: name)
       return try await freeingSpace { () throws(RPCError) in

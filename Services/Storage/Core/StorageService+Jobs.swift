@@ -76,6 +76,7 @@ extension StorageService {
       switch job.operation {
       case .deleteSnapshot, .mergeLayers: try await mergeLayers(job)
       case .flatten, .rebase, .capture: try await fill(job)
+      case .checksum, .verify: try await sumImage(job)
       }
       return false
     } catch {
@@ -145,7 +146,7 @@ extension StorageService {
       try Catalog.runningJobs(in: database).map { ($0, try Catalog.volume($0.volume, in: database)?.top) }
     }
     for (job, top) in running {
-      var hold = !job.merges && job.source == top
+      var hold = !job.merges && !job.readsImage && job.source == top
       if job.isReplacing {
         do throws(RPCError) { try await finishReplacing(job) } catch {
           // Nobody may open the volume before; the others are served.

@@ -34,6 +34,7 @@ extension StorageService {
         try await Task.sleep(until: settled)
         await self.compareLegs()
         await self.removeStrayFiles()
+        await self.beginSums()
         // Work that ends is no reason to stop the service.
         try await Task.sleep(for: .seconds(1 << 30))
       }

@@ -57,16 +57,22 @@ extension StorageService {
         try await requireNoRunningJob(on: volume)
         bitmaps = try await dirtyBitmaps(of: volume, at: snapshot)
       }
-      let dirtyBitmaps = bitmaps
-      let layers = try await state.read { database in try Catalog.chain(from: export.layer, in: database) }
-      let opened = try await blocking { () throws(RPCError) in try self.store.open(layers, writable: 0..<0) }
-      guard let top = opened.first else { throw Complaint.noReadExport(export) }
-      readers.begin(source.lock)
-      return ReadingDevice(
-        source.subject, of: opened, top: top.device, sizeBytes: source.sizeBytes, dirtyBitmaps: dirtyBitmaps
-      ) {
-        self.readers.end(source.lock)
-      }
+      return try await reading(source, from: export.layer, bitmaps)
+    }
+  }
+
+  /// Opens what is read, which stays as long as the device is there. The caller holds the source's lock.
+  func reading(
+    _ source: ReadSource, from layer: String, _ dirtyBitmaps: [DirtyBitmap] = []
+  ) async throws(RPCError) -> ReadingDevice {
+    let layers = try await state.read { database in try Catalog.chain(from: layer, in: database) }
+    let opened = try await blocking { () throws(RPCError) in try self.store.open(layers, writable: 0..<0) }
+    guard let top = opened.first else { throw Complaint.internalError("\(source.subject) has no layer") }
+    readers.begin(source.lock)
+    return ReadingDevice(
+      source.subject, of: opened, top: top.device, sizeBytes: source.sizeBytes, dirtyBitmaps: dirtyBitmaps
+    ) {
+      self.readers.end(source.lock)
     }
   }
 

@@ -33,6 +33,7 @@ extension StorageService {
     router.serve(ListImages.self) { (_, _) throws(RPCError) in try await self.images() }
     router.serve(PromoteVolume.self) { (params, _) throws(RPCError) in try await self.promote(params) }
     router.serve(CaptureVolume.self) { (params, _) throws(RPCError) in try await self.capture(params) }
+    router.serve(VerifyImage.self) { (params, _) throws(RPCError) in try await self.verify(params) }
     router.serve(UpdateImage.self) { (params, _) throws(RPCError) in try await self.updateImage(params) }
     router.serve(ListJobs.self) { (_, _) throws(RPCError) in try await self.listJobs() }
     router.serve(ShowJob.self) { (params, _) throws(RPCError) in try await self.showJob(params.job) }

@@ -26,6 +26,9 @@ public final class StorageService: Sendable {
   let endings = WorkerPool(name: "storage-end", limit: StorageLimits.operationThreads)
   let copies = WorkerPool(name: "storage-copy", limit: StorageLimits.copyThreads)
   let resyncs = WorkerPool(name: "storage-resync", limit: StorageLimits.resyncThreads)
+  let sums = WorkerPool(name: "storage-sum", limit: 1)
+  /// Whether an image is being read for its checksum.
+  let isSumming = Atomic(false)
   /// Who reads snapshots and images.
   let readers = ReaderTable()
   /// Whether the service ends: sessions are closed by us then, and their clients will come back to the next instance.
