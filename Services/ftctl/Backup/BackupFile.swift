@@ -14,7 +14,7 @@ final class SnapshotSource: Sendable {
   private let socketPath: String
 
   /// How long a service that takes over is waited for.
-  private static let patience: Duration = .seconds(30)
+  private static let patience: Duration = .seconds(20)
 
   init(export: CallerExport, socketPath: String, bitmap: String?) {
     self.export = export
@@ -22,24 +22,22 @@ final class SnapshotSource: Sendable {
     self.socketPath = socketPath
   }
 
-  /// A connection; throws where the server cannot tell what changed.
+  /// A connection. One that is refused is tried again for a while: a service that takes over needs a moment, and while layers
+  /// are merged nobody may read them.
+  ///
+  /// - Throws: where the server cannot tell what changed, too.
   func connect() throws -> NBDClient {
-    let client = try NBDClient(socketPath: socketPath, export: export.exportName, contexts: bitmap.map { [$0] } ?? [])
-    guard client.size == export.sizeBytes, bitmap.map(client.has) ?? true else {
-      throw Complaint("The storage service cannot tell what changed; --full copies everything.")
-    }
-    return client
-  }
-
-  /// The same after a connection was lost.
-  func reconnect(after failure: BlockError) throws -> NBDClient {
     let deadline = ContinuousClock.now + Self.patience
     while true {
-      do throws(BlockError) {
-        return try NBDClient(
-          socketPath: socketPath, export: export.exportName, contexts: bitmap.map { [$0] } ?? [])
+      do {
+        let contexts = bitmap.map { [$0] } ?? []
+        let client = try NBDClient(socketPath: socketPath, export: export.exportName, contexts: contexts)
+        guard client.size == export.sizeBytes, contexts.allSatisfy(client.has) else {
+          throw Complaint("The storage service cannot tell what changed; --full copies everything.")
+        }
+        return client
       } catch {
-        guard ContinuousClock.now < deadline else { throw failure }
+        guard ContinuousClock.now < deadline else { throw error }
         usleep(100_000)
       }
     }
@@ -110,7 +108,7 @@ enum BackupFile {
       } catch {
         // What was being written is written again: the same bytes.
         guard error.kind != .noSpace, [ECONNRESET, EPIPE, ESHUTDOWN].contains(error.errno) else { throw error }
-        client = try source.reconnect(after: error)
+        client = try source.connect()
       }
     }
     client.close()

@@ -92,6 +92,7 @@ struct BackupRun: Sendable {
     let params = CreateSnapshot.Params(
       volume: volume, snapshot: snapshot, description: "A backup is being made of it.", checkpoint: backup.checkpoint)
     _ = try await session.call(CreateSnapshot.self, RequestKey.filled(in: params), on: .storage)
+    try await waitForJobs()
     let export = try await session.call(
       ExportVolumeToCaller.self, .init(volume: volume, snapshot: snapshot), on: .storage)
     backup.sizeBytes = export.sizeBytes
@@ -109,6 +110,18 @@ struct BackupRun: Sendable {
     }
     try folder.finish(backup.name)
     try folder.write(JSON.indented(try WireCoder.encode(backup)) + "\n", to: backup.name, "json")
+  }
+
+  /// Nobody may read a volume's layers while they are merged, as they are after a snapshot was deleted.
+  private func waitForJobs() async throws {
+    let progress = Progress()
+    defer { progress.clear() }
+    while true {
+      let jobs = try await session.call(ListJobs.self, Nothing(), on: .storage).jobs
+      guard let job = jobs.first(where: { $0.state == .running && $0.subject == volume.rawValue }) else { return }
+      progress.show("Waiting for job \(job.job)", done: job.doneBytes, of: max(job.totalBytes, 1))
+      try await Task.sleep(for: .milliseconds(100))
+    }
   }
 
   // MARK: What is left
