@@ -38,12 +38,13 @@ import VHD
   }
 
   /// Opens a file, a differencing one on zeros that take the place of its parent.
-  private static func open(_ file: MemoryFile) throws -> VHDLayer {
+  private static func open(_ file: MemoryFile, readOnly: Bool = false) throws -> VHDLayer {
     let structure = try VHDStructure(file)
     guard structure.kind == .differencing, let identity = structure.parent?.identity else {
-      return try VHDLayer.open(file)
+      return try VHDLayer.open(file, readOnly: readOnly)
     }
-    return try VHDLayer.open(file, parent: VHDParent(device: MemoryDevice(size: 1 << 16), identity: identity))
+    let parent = VHDParent(device: MemoryDevice(size: 1 << 16), identity: identity)
+    return try VHDLayer.open(file, parent: parent, readOnly: readOnly)
   }
 
   /// Reads around a place, writes there, and finds that in the file when it is opened anew.
@@ -68,7 +69,7 @@ import VHD
     let after = try VHDLayer.verify(file)
     let left = after.findings.filter { $0.kind != .bitmapIncomplete && $0.kind != .spaceLeaked }
     require(left.isEmpty, "after a repair of \(before.findings) there is \(left)")
-    let opened = Result { try open(file) }
+    let opened = Result { try open(file, readOnly: true) }
     if case .failure(let error) = opened { fatalError("a file that was repaired does not open: \(error)") }
   }
 
