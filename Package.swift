@@ -168,6 +168,28 @@ let testTargets: [Target] = [
   tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
 ]
 
+/// Links only with `-sanitize=fuzzer`: `Tests/Fuzzers/run` builds these, and only where it says so do they exist.
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: "Fuzz\(name)", dependencies: ["FuzzSupport"] + dependencies, path: "Tests/Fuzzers/\(name)",
+    swiftSettings: strict)
+}
+
+let fuzzers: [Target] = [
+  .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzers/CFuzzer"),
+  library("FuzzSupport", "Tests/Fuzzers/Support", ["CFuzzer", "BlockLayers"]),
+  fuzzer("DomainXML", ["DomainXML"]),
+  fuzzer("IntentRecord", ["BlockLayers"]),
+  fuzzer("JSON", ["RPC"]),
+  fuzzer("Names", ["Primitives", "RPC"]),
+  fuzzer("NBDClient", ["NBD", "BlockLayers", "Primitives"]),
+  fuzzer("NBDServer", ["NBD", "BlockLayers", log]),
+  fuzzer("RPCFrames", ["RPCSocket", "RPC"]),
+  fuzzer("SumFile", ["BlockLayers"]),
+  fuzzer("VHD", ["VHD", "BlockLayers"]),
+]
+let fuzzing = Context.environment["FTVS_FUZZERS"] != nil
+
 let package = Package(
   name: "ftvs",
   products: [
@@ -188,6 +210,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
-  targets: shared + services + benchmarks + testTargets,
+  targets: shared + services + benchmarks + testTargets + (fuzzing ? fuzzers : []),
   swiftLanguageModes: [.v6]
 )

@@ -120,6 +120,40 @@ import VHD
     }
   }
 
+  @Test func `a table that is said to go on behind the file is refused`() throws {
+    var bytes = try sample().bytes
+    bytes.replaceSubrange(512 + 28..<512 + 32, with: [0x05, 0, 0, 0x10])
+    fixSums(&bytes)
+    for readOnly in [false, true] {
+      let error = #expect(throws: BlockError.self) { try VHDLayer.open(PowerCutFile(bytes), readOnly: readOnly) }
+      #expect(error?.kind == .damaged)
+    }
+  }
+
+  @Test func `a file with a path of its parent behind its end is read, not written`() throws {
+    let original = try sample().bytes
+    for (offset, opens) in [(original.count - 512, true), (original.count, false), (original.count + 65536, false)] {
+      var bytes = original
+      let locator =
+        Array("W2ku".utf8) + [0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0]
+        + (0..<8).map { UInt8(truncatingIfNeeded: offset >> (56 - 8 * $0)) }
+      bytes.replaceSubrange(512 + 576..<512 + 600, with: locator)
+      fixSums(&bytes)
+      #expect(try VHDLayer.open(PowerCutFile(bytes), readOnly: true).bytes(at: 70000, count: 3) == [1, 2, 3])
+      let file = PowerCutFile(bytes)
+      guard opens else {
+        let error = #expect(throws: BlockError.self) { try VHDLayer.open(file) }
+        #expect(error?.kind == .damaged)
+        continue
+      }
+      // It opens again after a block was added.
+      let layer = try VHDLayer.open(file)
+      try layer.write([9], at: 200_000)
+      try layer.flush()
+      #expect(try VHDLayer.open(PowerCutFile(file.bytes)).bytes(at: 200_000, count: 1) == [9])
+    }
+  }
+
   @Test func `blocks that overlap are refused`() throws {
     let file = PowerCutFile()
     try VHDLayer.createDynamic(file, size: 1 << 20, blockSize: 65536)

@@ -40,6 +40,8 @@ struct VHDHeader: Sendable, Equatable {
     var offset: Int64
     /// Sectors that it takes at `offset`.
     var sectors: Int64 { (Int64(length) + 511) / 512 }
+    /// Whether it has the length of a path; what has not is passed over.
+    var isPath: Bool { (1...65536).contains(length) }
   }
 
   var tableOffset: Int64

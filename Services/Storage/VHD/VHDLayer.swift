@@ -78,6 +78,9 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
   private init(_ file: any ByteFile, parent: VHDParent?, readOnly: Bool) throws(BlockError) {
     let structure = try VHDStructure(file)
     try Self.checkParent(structure, parent, file.name)
+    if !readOnly, structure.hasPathOutside {
+      throw BlockError(.damaged, "\(file.name): a path of its parent is said to be behind its end; it can only be read")
+    }
     self.file = file
     self.parent = parent?.device
     self.structure = structure

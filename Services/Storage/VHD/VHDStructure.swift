@@ -74,7 +74,10 @@ public struct VHDStructure: Sendable {
       throw BlockError(.damaged, "\(name): \(header.entryCount) table entries for \(needed) blocks")
     }
     let end = header.tableOffset + 4 * needed
-    guard end <= fileSize, end <= offset || header.tableOffset >= offset + Int64(VHDHeader.length) else {
+    // All of it that is claimed: where it went on behind the file, blocks would be put over it.
+    guard header.tableOffset + 4 * Int64(header.entryCount) <= fileSize,
+      end <= offset || header.tableOffset >= offset + Int64(VHDHeader.length)
+    else {
       throw BlockError(.damaged, "\(name): its table lies outside of the file or over the header")
     }
   }
@@ -85,7 +88,7 @@ public struct VHDStructure: Sendable {
     var reference = VHDParentReference(identity: header.parent, name: header.parentName)
     for locator in header.locators {
       // A path that is longer or lies outside is another tool's fault and not needed: the caller knows the parent.
-      guard locator.length > 0, locator.length <= 65536, locator.offset <= fileSize - Int64(locator.length) else {
+      guard locator.isPath, locator.offset <= fileSize - Int64(locator.length) else {
         continue
       }
       guard locator.code == VHDHeader.Locator.relative || locator.code == VHDHeader.Locator.absolute else { continue }
@@ -115,10 +118,16 @@ extension VHDStructure {
       0..<Int64(VHDFooter.length), offset..<offset + Int64(VHDHeader.length),
       header.tableOffset..<header.tableOffset + 4 * Int64(header.entryCount),
     ]
-    for locator in header.locators where locator.length <= 65536 && locator.offset < fileSize {
+    for locator in header.locators where locator.isPath && locator.offset < fileSize {
       ranges.append(locator.offset..<locator.offset + locator.sectors * 512)
     }
     return ranges
+  }
+
+  /// Whether a path of the parent is said to be where the file has not got to: blocks that are added would come to lie
+  /// over it, and the file would not open again.
+  var hasPathOutside: Bool {
+    header?.locators.contains { $0.isPath && $0.offset + $0.sectors * 512 > fileSize } ?? false
   }
 
   /// Calls `body` with each block that the table has, and its entry.
