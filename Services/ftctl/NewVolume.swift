@@ -5,6 +5,8 @@ import RPC
 /// Makes a volume that is filled from elsewhere, and removes it again when that fails or is interrupted.
 struct NewVolume: Sendable {
   let session: Session
+  /// What is being done, for people.
+  var word = "import"
   /// Called first when somebody interrupts.
   var onInterrupt: @Sendable () -> Void = {}
 
@@ -71,8 +73,8 @@ struct NewVolume: Sendable {
       guard error.matches(StorageFailure.volumeExists) else { throw error }
       throw Complaint(
         """
-        An import of \(name) is under way or was cut: the volume \(sign) exists.
-        When nobody imports it now, repeat the command with --restart.
+        Another \(word) of \(name) is under way or was cut: the volume \(sign) exists.
+        When nobody does that now, repeat the command with --restart.
         """)
     }
   }

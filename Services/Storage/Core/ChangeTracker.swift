@@ -31,7 +31,7 @@ final class ChangeTracker: Sendable {
   private let heat: Heater
   private let store: Saver
 
-  /// What is changed by one thread at a time.
+  /// What is changed by one thread at a time. It is held while the state is written, which must not wait for a volume's lock.
   private struct Changing {
     /// The hot spans, and how many granules of each had changed when somebody last looked.
     var hot: [Int: Int] = [:]
@@ -127,7 +127,13 @@ final class ChangeTracker: Sendable {
         changing.hot[span] = nil
       }
       let rows = spans.sorted().map { Row(span: $0, words: changed.words(ofSpan: $0), isHot: false) }
-      do throws(BlockError) { try store(rows) } catch { return error }
+      do throws(BlockError) {
+        try store(rows)
+      } catch {
+        // Whether it was stored is not known: who writes there makes the span hot again. It is tried again.
+        for span in spans { changing.hot[span] = -1 }
+        return error
+      }
       for row in rows { known.formUnion(row.words, ofSpan: row.span) }
       return nil
     }

@@ -42,6 +42,9 @@ public final class NBDClient: BlockDevice, @unchecked Sendable {
 
   deinit { connection.leave() }
 
+  /// Whether the connection is no more, so that every call fails.
+  public var hasEnded: Bool { turn.withLock { _ in connection.hasEnded } }
+
   /// Whether the export has a metadata context that was asked for.
   public func has(_ context: String) -> Bool { contexts[context] != nil }
 

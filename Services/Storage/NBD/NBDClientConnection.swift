@@ -12,6 +12,10 @@ final class NBDClientConnection {
     var contexts: [String: UInt32] = [:]
   }
 
+  /// Time that the server may take for anything, in seconds.
+  private static let patience = 30
+  /// Most answers to one option, and most chunks of one answer beside those of data.
+  private static let answers = 64
   /// Most bytes of an answer to an option, and of an error's text or a status: more than any server sends.
   private static let answerLimit = 1 << 20
 
@@ -28,6 +32,10 @@ final class NBDClientConnection {
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw .system(errno, "socket") }
+    var patience = timeval(tv_sec: Self.patience, tv_usec: 0)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      setsockopt(descriptor, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
     let connected = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -41,6 +49,8 @@ final class NBDClientConnection {
   }
 
   deinit { leave() }
+
+  var hasEnded: Bool { descriptor < 0 }
 
   /// Ends the connection, with a word to the server where that can be said.
   func leave() {
@@ -69,7 +79,7 @@ final class NBDClientConnection {
     let isStructured = try optionReply().type == NBD.OptionReply.acknowledge
     if isStructured { agreement.contexts = try agree(on: contexts, export) }
     try option(.go, Self.text(export) + Self.big(UInt16(0)))
-    while true {
+    for _ in 0..<Self.answers {
       let (type, data) = try optionReply()
       switch type {
       case NBD.OptionReply.acknowledge:
@@ -83,6 +93,7 @@ final class NBDClientConnection {
         throw BlockError(.notFound, "the server refuses export \(export): \(Self.words(of: data, or: type))")
       }
     }
+    throw breach("answers without end")
   }
 
   private func agree(on names: [String], _ export: String) throws(BlockError) -> [String: UInt32] {
@@ -90,15 +101,18 @@ final class NBDClientConnection {
     for name in names { data += Self.text(name) }
     try option(.setMetaContext, data)
     var agreed: [String: UInt32] = [:]
-    while true {
+    for _ in 0..<Self.answers {
       let (type, data) = try optionReply()
       switch type {
       case NBD.OptionReply.metaContext where data.count >= 4:
-        agreed[String(decoding: data[4...], as: UTF8.self)] = UInt32(truncatingIfNeeded: Self.number(data[0..<4]))
+        let name = String(decoding: data[4...], as: UTF8.self)
+        guard names.contains(name) else { throw breach("a context that nobody asked for") }
+        agreed[name] = UInt32(truncatingIfNeeded: Self.number(data[0..<4]))
       // An export that is refused is refused once more, with a reason, when it is opened.
       default: return type == NBD.OptionReply.acknowledge ? agreed : [:]
       }
     }
+    throw breach("answers without end")
   }
 
   private func option(_ option: NBD.Option, _ data: [UInt8] = []) throws(BlockError) {
@@ -132,6 +146,7 @@ final class NBDClientConnection {
   /// The answer to a read. What is missing in it is a breach.
   func receiveData(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
     var received = 0
+    var ranges: [Range<Int64>] = []
     try receiveChunks { kind, length throws(BlockError) in
       guard kind == NBD.Chunk.offsetData || kind == NBD.Chunk.offsetHole else { return false }
       guard length >= 8 else { throw breach("a chunk of data without its offset") }
@@ -140,6 +155,16 @@ final class NBDClientConnection {
       let count = isHole ? (length == 12 ? Int(Self.number(try receive(4)[...])) : -1) : length - 8
       guard at >= 0, count > 0, count <= buffer.count, at <= Int64(buffer.count - count) else {
         throw breach("data that was not asked for")
+      }
+      let range = at..<at + Int64(count)
+      guard ranges.count <= buffer.count / 512, !ranges.contains(where: { $0.overlaps(range) }) else {
+        throw breach("the same data twice")
+      }
+      // What follows the last piece, as it mostly does, makes it longer.
+      if let last = ranges.last, last.upperBound == at {
+        ranges[ranges.count - 1] = last.lowerBound..<range.upperBound
+      } else {
+        ranges.append(range)
       }
       let part = UnsafeMutableRawBufferPointer(rebasing: buffer[Int(at)..<Int(at) + count])
       if isHole { part.initializeMemory(as: UInt8.self, repeating: 0) } else { try receiveAll(part) }
@@ -160,13 +185,16 @@ final class NBDClientConnection {
   /// The answer to a question for block status.
   func receiveStatus(of context: UInt32, count: Int64) throws(BlockError) -> [NBDContextExtent] {
     var extents: [NBDContextExtent] = []
+    var chunks = 0
     try receiveChunks { kind, length throws(BlockError) in
       guard kind == NBD.Chunk.blockStatus else { return false }
-      guard length >= 12, length % 8 == 4, length <= Self.answerLimit else {
+      chunks += 1
+      guard length >= 12, length % 8 == 4, length <= Self.answerLimit, chunks <= Self.answers else {
         throw breach("a status of \(length) bytes")
       }
       let data = try receive(length)
       guard UInt32(truncatingIfNeeded: Self.number(data[0..<4])) == context else { return true }
+      guard extents.isEmpty else { throw breach("the same status twice") }
       var left = count
       for start in stride(from: 4, to: length, by: 8) where left > 0 {
         let bytes = min(Int64(Self.number(data[start..<start + 4])), left)
@@ -257,7 +285,7 @@ final class NBDClientConnection {
 
   private func cut(_ code: Int32) -> BlockError {
     end()
-    return .system(code, "the NBD connection")
+    return .system(code == EAGAIN ? ETIMEDOUT : code, "the NBD connection")
   }
 
   private func breach(_ what: String) -> BlockError {

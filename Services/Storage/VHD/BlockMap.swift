@@ -35,7 +35,7 @@ final class BlockMap: @unchecked Sendable {
   private var bitmapsInMemory: [UInt32] = []
   /// Bitmaps of no block at present.
   private var spareBitmaps: [UnsafeMutablePointer<Word>] = []
-  /// Grows before the memory of a bitmap may become another block's.
+  /// Grows between the taking back of bitmaps and the first new use of their memory.
   private let evictions = Atomic<Int>(0)
   private let dirtyLock = Monitor()
   private var dirtyBitmaps: [UInt32] = []
@@ -254,15 +254,16 @@ final class BlockMap: @unchecked Sendable {
   /// exclusively, and nothing that `takeDirty` returned may be on its way to the disk.
   func evict(limit: Int) {
     guard bitmapsInMemory.count > limit else { return }
-    evictions.add(1, ordering: .relaxed)
-    // Before any bit of such a bitmap changes.
-    atomicMemoryFence(ordering: .releasing)
     bitmapsInMemory.removeAll { block in
       guard let bits = Self.bitmap(slot(Int(block))), bits[0].load(ordering: .relaxed) == 0 else { return false }
       setSlot(Int(block), Self.unread)
       spareBitmaps.append(bits)
       return true
     }
+    // After the slots: who sees this count sees them, too. Before the memory is used again: who reads what is in it then sees
+    // another count afterwards.
+    evictions.add(1, ordering: .releasing)
+    atomicMemoryFence(ordering: .releasing)
   }
 
   // MARK: Memory

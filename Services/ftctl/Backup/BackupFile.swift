@@ -15,6 +15,7 @@ final class SnapshotSource: Sendable {
 
   /// How long a service that takes over is waited for.
   private static let patience: Duration = .seconds(20)
+  private static let pauseMicroseconds: UInt32 = 100_000
 
   init(export: CallerExport, socketPath: String, bitmap: String?) {
     self.export = export
@@ -27,19 +28,22 @@ final class SnapshotSource: Sendable {
   ///
   /// - Throws: where the server cannot tell what changed, too.
   func connect() throws -> NBDClient {
+    let contexts = bitmap.map { [$0] } ?? []
     let deadline = ContinuousClock.now + Self.patience
     while true {
+      let failure: any Error
       do {
-        let contexts = bitmap.map { [$0] } ?? []
         let client = try NBDClient(socketPath: socketPath, export: export.exportName, contexts: contexts)
-        guard client.size == export.sizeBytes, contexts.allSatisfy(client.has) else {
-          throw Complaint("The storage service cannot tell what changed; --full copies everything.")
+        guard client.size == export.sizeBytes else {
+          throw Complaint("The snapshot has \(client.size) bytes instead of \(export.sizeBytes); repeat the command.")
         }
-        return client
-      } catch {
-        guard ContinuousClock.now < deadline else { throw error }
-        usleep(100_000)
+        if contexts.allSatisfy(client.has) { return client }
+        failure = Complaint("The storage service cannot tell what changed; --full copies everything.")
+      } catch let error as BlockError {
+        failure = error
       }
+      guard ContinuousClock.now < deadline else { throw failure }
+      usleep(Self.pauseMicroseconds)
     }
   }
 }
@@ -50,7 +54,7 @@ enum BackupFile {
   /// were read.
   static func write(
     _ path: String, from source: SnapshotSource, over chain: [Backup], in folder: BackupFolder,
-    progress: (_ done: Int64, _ total: Int64) -> Void
+    until interruption: Interruption, progress: (_ done: Int64, _ total: Int64) -> Void
   ) throws -> Int64 {
     unlink(path)
     do {
@@ -67,7 +71,7 @@ enum BackupFile {
         try VHDLayer.createDynamic(file, size: source.export.sizeBytes)
       }
       let layer = try VHDLayer.open(file, parent: parents.last.map { VHDParent($0) })
-      let copied = try copy(source, to: layer, progress: progress)
+      let copied = try copy(source, to: layer, until: interruption, progress: progress)
       try layer.flush()
       return copied
     } catch let error as BlockError where error.kind == .noSpace {
@@ -90,24 +94,30 @@ enum BackupFile {
     }
   }
 
+  /// Most connections in turn that bring nothing.
+  private static let attempts = 5
+
   private static func copy(
-    _ source: SnapshotSource, to layer: VHDLayer, progress: (_ done: Int64, _ total: Int64) -> Void
+    _ source: SnapshotSource, to layer: VHDLayer, until interruption: Interruption,
+    progress: (_ done: Int64, _ total: Int64) -> Void
   ) throws -> Int64 {
     var client = try source.connect()
-    var at: Int64 = 0
-    var copied: Int64 = 0
+    var (at, copied): (Int64, Int64) = (0, 0)
+    var attempts = 0
     while at < client.size {
+      try interruption.check()
       do throws(BlockError) {
         let (count, isWanted) = try next(client, source.bitmap, at: at)
         if isWanted {
           _ = try BlockCopy.copy(from: client, to: layer, at: at, count: count)
           copied += count
         }
-        at += count
+        (at, attempts) = (at + count, 0)
         progress(at, client.size)
       } catch {
+        attempts += 1
         // What was being written is written again: the same bytes.
-        guard error.kind != .noSpace, [ECONNRESET, EPIPE, ESHUTDOWN].contains(error.errno) else { throw error }
+        guard client.hasEnded, attempts <= Self.attempts else { throw error }
         client = try source.connect()
       }
     }

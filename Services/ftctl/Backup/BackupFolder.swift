@@ -43,7 +43,7 @@ struct Backup: WireObject, Equatable {
 ///
 ///     DIRECTORY/VOLUME/NAME.vhd    a dynamic VHD file for a full backup, else a differencing one on its parent's
 ///     DIRECTORY/VOLUME/NAME.json   what it is (`Backup`); a backup is there when this is
-///     DIRECTORY/VOLUME/NAME.begun  the checkpoint of one that is being made, or was cut
+///     DIRECTORY/VOLUME/NAME.begun  the checkpoint of one that is being made, or was cut, and that of the one before it
 ///     DIRECTORY/VOLUME/NAME.part   its file until it is whole
 struct BackupFolder: Sendable {
   let path: String
@@ -90,13 +90,28 @@ struct BackupFolder: Sendable {
     return chain.reversed()
   }
 
-  /// The checkpoints of backups that were cut, by name.
-  func cut() throws(Complaint) -> [(name: String, checkpoint: CheckpointName)] {
-    var found: [(String, CheckpointName)] = []
+  /// What a backup notes before it makes anything, so that the next one can put right what it left.
+  struct Begun {
+    var name: String
+    /// The checkpoint, and the snapshot, that it makes.
+    var checkpoint: CheckpointName
+    /// The checkpoint that is of no use once the backup is whole.
+    var older: CheckpointName?
+
+    var text: String { ([checkpoint] + (older.map { [$0] } ?? [])).map { "\($0)\n" }.joined() }
+  }
+
+  /// What backups noted that were cut.
+  func cut() throws(Complaint) -> [Begun] {
+    var found: [Begun] = []
     for file in try Self.names(in: path) where file.hasSuffix(".begun") {
       let text = try InputFile.text("\(path)/\(file)", atMost: Self.manifestBytes)
-      guard let checkpoint = CheckpointName(rawValue: text) else { continue }
-      found.append((String(file.dropLast(".begun".count)), checkpoint))
+      let lines = text.split(separator: "\n").map(String.init)
+      guard let checkpoint = lines.first.flatMap(CheckpointName.init(rawValue:)) else {
+        throw Complaint("\(path)/\(file) is not what a backup leaves; look at it, and remove it.", .noInput)
+      }
+      let older = lines.count > 1 ? CheckpointName(rawValue: lines[1]) : nil
+      found.append(Begun(name: String(file.dropLast(".begun".count)), checkpoint: checkpoint, older: older))
     }
     return found
   }

@@ -42,44 +42,44 @@ struct BackupRun: Sendable {
     _ = try await session.call(ShowVolume.self, .init(volume: volume), on: .storage)
     let lock = try folder.lock()
     defer { withExtendedLifetime(lock) {} }
-    try await removeCut()
+    for begun in try folder.cut() { try await settle(begun) }
     let status = try await session.call(ShowVolume.self, .init(volume: volume), on: .storage)
     let last = try folder.backups().last
-    let reason = try reason(last, status)
-    let now = Times.current.now
-    let name = try freeName(at: now)
+    let reason = try await reason(last, status)
+    // Later than the last one whatever the clock says: their order is told by it.
+    let taken = max(Times.current.now, (last?.takenMilliseconds ?? 0) + 1)
+    let name = try freeName(at: taken)
     let checkpoint = CheckpointName(
       unchecked: "backup-\(name)-\(String(UInt16.random(in: 0x1000 ... .max), radix: 16))")
-    try folder.write(checkpoint.rawValue, to: name, "begun")
-    let interrupted = InterruptGuard { await undo(name, checkpoint) }
-    defer { interrupted.disarm() }
+    let begun = BackupFolder.Begun(name: name, checkpoint: checkpoint, older: last?.checkpoint)
     var backup = Backup(
       name: name, volume: volume, checkpoint: checkpoint, parent: reason == nil ? last?.name : nil,
-      sizeBytes: status.sizeBytes, copiedBytes: 0, takenMilliseconds: now)
+      sizeBytes: status.sizeBytes, copiedBytes: 0, takenMilliseconds: taken)
+    try await take(&backup, begun, after: reason == nil ? last : nil)
     do {
-      try await take(&backup, after: reason == nil ? last : nil)
+      try await settle(begun)
     } catch {
-      await undo(name, checkpoint)
-      throw error
+      Terminal.complain("The backup is whole. What it needed is left for the next one to remove: \(error)")
     }
-    folder.remove(name, "begun")
-    try await deleteSnapshot(checkpoint)
-    if let last { try await delete(last.checkpoint) }
     return Outcome(backup: backup, reason: reason)
   }
 
-  private func reason(_ last: Backup?, _ status: VolumeStatus) throws -> Reason? {
+  private func reason(_ last: Backup?, _ status: VolumeStatus) async throws -> Reason? {
     if isFull { return .asked }
     guard let last else { return .first }
-    guard access(folder.file(last.name, "vhd"), R_OK) == 0 else {
-      throw Complaint("\(folder.file(last.name, "vhd")) is missing; --full begins anew.", .noInput)
-    }
     guard status.checkpoints.contains(where: { $0.checkpoint == last.checkpoint }) else { return .forgotten(last.name) }
-    return last.sizeBytes == status.sizeBytes ? nil : .resized
+    guard last.sizeBytes == status.sizeBytes else { return .resized }
+    do {
+      let (folder, chain) = (folder, try folder.chain(of: last))
+      try await Blocking.run { for layer in try BackupFile.open(chain, in: folder) { layer.close() } }
+      return nil
+    } catch {
+      throw Complaint("The backups before this one cannot be read: \(error). --full begins anew.", .noInput)
+    }
   }
 
   private func freeName(at milliseconds: Int64) throws(Complaint) -> String {
-    let taken = try folder.backups().map(\.name)
+    let taken = try folder.backups().map(\.name) + folder.cut().map(\.name)
     let name = Times.compactUTC(milliseconds)
     guard taken.contains(name) else { return name }
     return (2...).lazy.map { "\(name)-\($0)" }.first { !taken.contains($0) } ?? name
@@ -87,7 +87,24 @@ struct BackupRun: Sendable {
 
   // MARK: The copy
 
-  private func take(_ backup: inout Backup, after last: Backup?) async throws {
+  /// Makes the backup; when that fails, or is interrupted, nothing is left of it.
+  private func take(_ backup: inout Backup, _ begun: BackupFolder.Begun, after last: Backup?) async throws {
+    let interruption = Interruption()
+    let interrupted = InterruptGuard { await interruption.askAndWait() }
+    defer { interrupted.disarm() }
+    do {
+      try folder.write(begun.text, to: begun.name, "begun")
+      try await copy(&backup, after: last, until: interruption)
+    } catch {
+      try? await settle(begun)
+      interruption.end()
+      // Whoever interrupted ends the program.
+      if interruption.isAsked { try? await Task.sleep(for: .seconds(10)) }
+      throw error
+    }
+  }
+
+  private func copy(_ backup: inout Backup, after last: Backup?, until interruption: Interruption) async throws {
     let snapshot = SnapshotName(unchecked: backup.checkpoint.rawValue)
     let params = CreateSnapshot.Params(
       volume: volume, snapshot: snapshot, description: "A backup is being made of it.", checkpoint: backup.checkpoint)
@@ -104,10 +121,11 @@ struct BackupRun: Sendable {
     let progress = Progress()
     defer { progress.clear() }
     backup.copiedBytes = try await Blocking.run {
-      try BackupFile.write(path, from: source, over: chain, in: folder) { done, total in
+      try BackupFile.write(path, from: source, over: chain, in: folder, until: interruption) { done, total in
         progress.show(title, done: done, of: total)
       }
     }
+    try interruption.check()
     try folder.finish(backup.name)
     try folder.write(JSON.indented(try WireCoder.encode(backup)) + "\n", to: backup.name, "json")
   }
@@ -126,28 +144,18 @@ struct BackupRun: Sendable {
 
   // MARK: What is left
 
-  /// Removes what backups left that were cut.
-  private func removeCut() async throws {
-    let whole = try folder.backups().map(\.name)
-    for (name, checkpoint) in try folder.cut() {
-      if whole.contains(name) {
-        try await deleteSnapshot(checkpoint)
-        folder.remove(name, "begun")
-      } else {
-        await undo(name, checkpoint)
-      }
+  /// Goes on to the end with a backup that is whole, and removes one that is not.
+  private func settle(_ begun: BackupFolder.Begun) async throws {
+    let isWhole = access(folder.file(begun.name, "json"), F_OK) == 0
+    if !isWhole { folder.remove(begun.name, "part", "vhd") }
+    try await deleteSnapshot(begun.checkpoint)
+    if isWhole {
+      if let older = begun.older { try await delete(older) }
+    } else {
+      try await delete(begun.checkpoint)
     }
-  }
-
-  private func undo(_ name: String, _ checkpoint: CheckpointName) async {
-    folder.remove(name, "part", "vhd")
-    do {
-      try await deleteSnapshot(checkpoint)
-      try await delete(checkpoint)
-      folder.remove(name, "begun")
-    } catch {
-      // What is written in the folder has the next backup try again.
-    }
+    // What is noted in the folder has the next backup try again.
+    folder.remove(begun.name, "begun")
   }
 
   /// Does nothing where there is none. A connection that was just ended may last a moment longer.
