@@ -164,4 +164,48 @@ import Testing
       #expect(missing.status == 66 && missing.output.contains("no backup of other"), "\(missing.output)")
     }
   }
+
+  @Test func `an interrupted backup leaves nothing`() async throws {
+    try await TransferHost.run { host in
+      try await host.storage.create("disk", size: 512 << 20)
+      let guest = try await host.storage.export("disk")
+      for offset in stride(from: Int64(0), to: 256 << 20, by: 1 << 20) {
+        try guest.write([UInt8](repeating: 5, count: 1 << 20), at: offset)
+      }
+      let folder = "\(host.files)/backups/disk"
+      let client = host.process(["volume", "backup", "create", "disk", "\(host.files)/backups"])
+      try client.run()
+      while try await host.storage.show("disk").snapshots.isEmpty, client.isRunning { await Task.yield() }
+      kill(client.processIdentifier, SIGINT)
+      client.waitUntilExit()
+      // It may have been faster.
+      let isWhole = client.terminationStatus == 0
+      #expect(isWhole || client.terminationStatus == 130)
+      let status = try await host.storage.show("disk")
+      #expect(status.snapshots.isEmpty)
+      #expect(status.checkpoints.count == (isWhole ? 1 : 0))
+      let left = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(left.count == (isWhole ? 2 : 0), "\(left)")
+      guest.close()
+    }
+  }
+
+  @Test func `a clock that goes back does not mix up the order`() async throws {
+    try await TransferHost.run { host in
+      try await host.storage.create("disk", size: 16 << 20)
+      let first = try await backUp(host)
+      let manifest = "\(host.files)/backups/disk/\(first["name"]?.string ?? "").json"
+      let taken = try #require(first["takenMilliseconds"]?.integer)
+      let text = try String(contentsOfFile: manifest, encoding: .utf8)
+        .replacingOccurrences(of: "\(taken)", with: "\(taken + 1_000_000_000)")
+      try text.write(toFile: manifest, atomically: true, encoding: .utf8)
+      try await host.storage.write("new", to: "disk", at: 0)
+      let second = try await backUp(host)
+      #expect(second["parent"]?.string == first["name"]?.string)
+      #expect(try await backUp(host)["parent"]?.string == second["name"]?.string)
+      #expect(try await host.storage.show("disk").checkpoints.count == 1)
+      try await restore(host, nil, as: "again")
+      #expect(try await host.storage.text(of: "again", at: 0) == "new")
+    }
+  }
 }
