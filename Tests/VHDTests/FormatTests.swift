@@ -130,6 +130,16 @@ import VHD
     }
   }
 
+  @Test func `a table that lies under the footer at the end is refused`() throws {
+    let original = try sample().bytes
+    // A table of 16 entries, which begins in the footer, and the page before it.
+    for (length, opens) in [(4096 + 64 + 512, true), (4096 + 64 + 511, false), (4096 + 512, false)] {
+      let bytes = Array(original.prefix(length - 512)) + original.suffix(512)
+      let isRead = (try? VHDStructure(PowerCutFile(bytes))) != nil
+      #expect(isRead == opens, "\(length)")
+    }
+  }
+
   @Test func `a file with a path of its parent behind its end is read, not written`() throws {
     let original = try sample().bytes
     for (offset, opens) in [(original.count - 512, true), (original.count, false), (original.count + 65536, false)] {

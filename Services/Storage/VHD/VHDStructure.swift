@@ -59,7 +59,9 @@ public struct VHDStructure: Sendable {
       let header = VHDHeader(try file.vhdBytes(at: offset, count: VHDHeader.length))
     else { throw BlockError(.damaged, "\(file.name) has no valid header where its footer says") }
     self.header = header
-    try Self.check(header, at: offset, footer, fileSize: fileSize, name: file.name)
+    // Where the copy is used there is no footer at the end that the table could lie under.
+    let end = usedCopy ? fileSize : fileSize - Int64(footerLength)
+    try Self.check(header, at: offset, footer, end: end, name: file.name)
     parent = footer.kind == .differencing ? try Self.reference(header, file, fileSize: fileSize) : nil
   }
 
@@ -67,16 +69,16 @@ public struct VHDStructure: Sendable {
   static func blockCount(size: Int64, blockSize: Int64) -> Int64 { (size + blockSize - 1) / blockSize }
 
   private static func check(
-    _ header: VHDHeader, at offset: Int64, _ footer: VHDFooter, fileSize: Int64, name: String
+    _ header: VHDHeader, at offset: Int64, _ footer: VHDFooter, end: Int64, name: String
   ) throws(BlockError) {
     let needed = blockCount(size: footer.size, blockSize: header.blockSize)
     guard Int64(header.entryCount) >= needed else {
       throw BlockError(.damaged, "\(name): \(header.entryCount) table entries for \(needed) blocks")
     }
-    let end = header.tableOffset + 4 * needed
+    let used = header.tableOffset + 4 * needed
     // All of it that is claimed: where it went on behind the file, blocks would be put over it.
-    guard header.tableOffset + 4 * Int64(header.entryCount) <= fileSize,
-      end <= offset || header.tableOffset >= offset + Int64(VHDHeader.length)
+    guard header.tableOffset + 4 * Int64(header.entryCount) <= end,
+      used <= offset || header.tableOffset >= offset + Int64(VHDHeader.length)
     else {
       throw BlockError(.damaged, "\(name): its table lies outside of the file or over the header")
     }
