@@ -87,7 +87,7 @@ def what_is_not_there(host):
         image.write(b"QFI\xfb" + b"\0" * 10_000)
         image.flush()
         ftctl.ends(NO_INPUT, "library", "import", "bad-i", image.name, says="qcow2")
-        ftctl.ends(NO_INPUT, "volume", "import", "bad-i", image.name, "--format", "vmdk", says="vmdk")
+        ftctl.ends(NO_INPUT, "volume", "import", "bad-i", image.name, "--format", "vmdk", says="VMDK")
     done = ftctl.ends(FAILED, "call", "storage", "volume.show", '{"volume": "no-such"}', "-o", "json")
     error = json.loads(done.stdout)["error"]
     require((error["code"], error["kind"]) == (3001, "noSuchVolume"), "%s", error)
