@@ -18,9 +18,11 @@ final class ChangeMap: @unchecked Sendable {
   let sizeBytes: Int64
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
 
-  /// Nothing changed. `sizeBytes` is at least 0.
+  /// Nothing changed. No volume has more than `StorageLimits.volumeBytes`, whatever a row says.
   init(sizeBytes: Int64) {
+    let sizeBytes = min(max(sizeBytes, 0), StorageLimits.volumeBytes)
     self.sizeBytes = sizeBytes
+    // Address space alone, at most 4 MiB of it.
     guard let words = MappedMemory.zeros(of: Atomic<UInt64>.self, Self.spans(in: sizeBytes) * Self.spanWords) else {
       fatalError("out of memory")
     }

@@ -7,7 +7,7 @@ import Synchronization
 /// Over one connection, one request at a time; requests of several threads wait for each other. What the server says is checked:
 /// an answer that breaks the protocol ends the connection, and each later call fails with `closed`.
 public final class NBDClient: BlockDevice, @unchecked Sendable {
-  // `isEnded` and the connection are touched with `turn` held; the rest is immutable.
+  // The connection is touched with `turn` held, or by `init` and `deinit` alone; the rest is immutable.
 
   /// Most bytes that one request reads or writes.
   static let requestBytes: Int64 = 8 << 20
