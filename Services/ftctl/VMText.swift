@@ -20,7 +20,7 @@ enum VMText {
     if let processID = vm.processID { table.add(["Process", "\(processID)"]) }
     table.add(["Processors", "\(vm.cpus)"])
     table.add(["Memory", Table.Cell(Sizes.text(vm.memoryBytes))])
-    for disk in vm.disks { table.add(["Disk \(disk.target)", "volume \(disk.volume)"]) }
+    for disk in vm.disks { table.add([Table.Cell("\(title(disk)) \(disk.target)"), Table.Cell(medium(disk))]) }
     table.add(["Engine", Table.Cell(vm.engine)])
     table.add(["Autostart", vm.autostart ? "yes" : "no"])
     table.add(["Failovers", "\(vm.failovers)"])
@@ -30,6 +30,18 @@ enum VMText {
       table.add(["", Table.Cell(phases(recovery))])
     }
     return table.text(style)
+  }
+
+  private static func title(_ disk: VMDisk) -> String {
+    switch disk.kind {
+    case "cdrom": "CD-ROM"
+    case "floppy": "Floppy"
+    default: "Disk"
+    }
+  }
+
+  private static func medium(_ disk: VMDisk) -> String {
+    (disk.volume.map { "volume \($0)" } ?? "empty") + (disk.bus.map { ", \($0)" } ?? "")
   }
 
   /// "detect 12 ms, decide 3 ms, fence 40 ms, start 95 ms: 150 ms"

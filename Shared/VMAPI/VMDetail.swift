@@ -29,12 +29,14 @@ public struct VMDetail: WireObject, Equatable {
   public var engine: String
   /// Its domain XML.
   public var definition: String
+  /// Version of the definition.
+  public var version: Int?
   /// The last restart after a failure.
   public var lastRecovery: Recovery?
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case name, identifier, state, module, autostart, processID, failovers, reason, memoryBytes, cpus, disks, engine,
-      definition, lastRecovery
+      definition, version, lastRecovery
   }
 
   public static func field(_ key: CodingKeys) -> Field<VMDetail> {
@@ -52,6 +54,7 @@ public struct VMDetail: WireObject, Equatable {
     case .disks: Field(\.disks, "Its disks.")
     case .engine: Field(\.engine, "What runs it, with the accelerator: qemu/kvm or qemu/tcg.")
     case .definition: Field(\.definition, "Its domain XML.")
+    case .version: Field(\.version, "Version of the definition.")
     case .lastRecovery: Field(\.lastRecovery, "The last restart after a failure.")
     }
   }
@@ -70,6 +73,7 @@ public struct VMDetail: WireObject, Equatable {
     disks: [VMDisk],
     engine: String,
     definition: String,
+    version: Int? = nil,
     lastRecovery: Recovery? = nil
   ) {
     self.name = name
@@ -85,6 +89,7 @@ public struct VMDetail: WireObject, Equatable {
     self.disks = disks
     self.engine = engine
     self.definition = definition
+    self.version = version
     self.lastRecovery = lastRecovery
   }
 }

@@ -38,6 +38,7 @@ enum Contract {
       methods: everyService + [
         MethodDescription(DefineVM.self), MethodDescription(subscription: FollowVMs.self),
         MethodDescription(GetVMAvailability.self), MethodDescription(KillVM.self), MethodDescription(ListVMs.self),
+        MethodDescription(ListVMVersions.self), MethodDescription(ReloadVM.self),
         MethodDescription(subscription: OpenConsole.self), MethodDescription(SetVMAutostart.self),
         MethodDescription(ShowVM.self), MethodDescription(ShutDownVM.self), MethodDescription(StartVM.self),
         MethodDescription(UndefineVM.self), MethodDescription(WriteConsole.self),
@@ -58,6 +59,7 @@ enum Contract {
         MethodDescription(ExportVolume.self), MethodDescription(ExportVolumeToCaller.self),
         MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),
+        MethodDescription(ProvideVolume.self),
         MethodDescription(ReadVolume.self), MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
         MethodDescription(WriteVolume.self),
       ]),

@@ -15,9 +15,9 @@ import Testing
     #expect(domain.disks.map(\.target) == ["vda", "vdb"])
     #expect(domain.disks[0].hasWriteCache && !domain.disks[1].hasWriteCache)
     #expect(domain.disks[1].isReadOnly)
-    #expect(domain.forwards.map(\.hostPort) == [7000])
-    #expect(domain.forwards.first?.hostAddress == "127.0.0.1")
-    #expect(domain.hasSerialPort && domain.hasRandomSource)
+    #expect(domain.settings.forwards.map(\.hostPort) == [7000])
+    #expect(domain.settings.forwards.first?.hostAddress == "127.0.0.1")
+    #expect(domain.devices.hasSerialPort && domain.devices.hasRandomSource)
     #expect(domain.protection == .restart)
     #expect(domain.onCrash == .restart)
   }
@@ -27,7 +27,7 @@ import Testing
     #expect(domain.topology.cpus == 1)
     #expect(domain.boot.machine == .q35)
     #expect(domain.protection == .restart)
-    #expect(domain.processor == .best)
+    #expect(domain.processor.model == .best)
     #expect(domain.uuid == nil)
     #expect(!domain.isEmulated)
   }
@@ -44,6 +44,23 @@ import Testing
   @Test func protectionIsRead() throws {
     let text = Samples.domain(extra: Samples.metadata("<f:protection level='none'/>"))
     #expect(try Domain(xml: text).protection == .none)
+  }
+
+  @Test func aPreferredModuleIsRead() throws {
+    let text = Samples.domain(extra: Samples.metadata("<f:module preferred='cpu1'/>"))
+    #expect(try Domain(xml: text).settings.preferredModule == .cpu1)
+  }
+
+  @Test func theVariablesOfUEFIAreAVolumeOfItsOwn() throws {
+    let domain = try Domain(xml: Accepted.firmware[0])
+    #expect(domain.boot.firmware.uefi?.variables == VolumeName(unchecked: "a-nvram"))
+    #expect(domain.volumes == [VolumeName(unchecked: "a-nvram")])
+  }
+
+  @Test func aTargetSaysTheUnit() throws {
+    let disks = try Domain(xml: Accepted.devices[0]).disks
+    #expect(disks.map(\.unit) == [0, 3, 0, 0, 1])
+    #expect(disks.map { $0.volume?.rawValue } == ["a", nil, "b", "c", nil])
   }
 
   @Test func settingsStandInOneElementOrByThemselves() throws {

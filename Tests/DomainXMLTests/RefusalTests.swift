@@ -45,7 +45,37 @@ struct Refusal: Sendable, CustomTestStringConvertible {
     .init(
       Samples.domain(os: "<os><type arch='aarch64'>hvm</type></os>"), "domain/os/type", "arch", line: 4, "x86_64"),
     .init(
-      Samples.domain(os: "<os><type>hvm</type><loader>/x</loader></os>"), "domain/os/loader", line: 4, "not supported"),
+      Samples.domain(os: "<os><type>hvm</type><loader>x</loader></os>"), "domain/os/loader", line: 4, "absolute"),
+    .init(
+      Samples.domain(os: "<os firmware='efi'><type>hvm</type><nvram>/x</nvram></os>"), "domain/os/nvram", line: 4,
+      "one leg alone"),
+    .init(Samples.domain(os: "<os><type>hvm</type><nvram/></os>"), "domain/os/nvram", line: 4, "firmware='efi'"),
+    .init(
+      Samples.domain(os: "<os><type>hvm</type><loader type='pflash'>/x</loader></os>"), "domain/os/loader", line: 4,
+      "template"),
+    .init(
+      Samples.domain(
+        os: "<os><type machine='pc'>hvm</type><loader type='pflash' secure='yes'>/x</loader></os>"),
+      "domain/os/loader", "secure", line: 4, "q35"),
+    .init(
+      Samples.domain(
+        name: String(repeating: "n", count: 60), os: "<os firmware='efi'><type>hvm</type></os>"),
+      "domain/os", line: 4, "too long"),
+    .init(
+      Samples.domain(os: "<os><type>hvm</type><boot dev='hd'/><boot dev='hd'/></os>"), "domain/os/boot", line: 4,
+      "twice"),
+    .init(
+      Samples.domain(extra: "<cpu><feature name='aes'/></cpu>"), "domain/cpu/feature", "policy", line: 5,
+      "check='full'"),
+    .init(
+      Samples.domain(extra: "<cpu><feature policy='disable' name='a,b'/></cpu>"), "domain/cpu/feature", "name",
+      line: 5, "not the name"),
+    .init(
+      Samples.domain(extra: "<clock offset='utc'><timer name='tsc'/></clock>"), "domain/clock/timer", "name", line: 5,
+      "not supported"),
+    .init(
+      Samples.domain(extra: "<currentMemory unit='GiB'>1</currentMemory>"), "domain/currentMemory", line: 5,
+      "more than <memory>"),
     .init(Samples.domain(os: "<os><type>hvm</type><initrd>/i</initrd></os>"), "domain/os/initrd", line: 4, "kernel"),
     .init(
       Samples.domain(os: "<os><type>hvm</type><kernel>vmlinuz</kernel></os>"), "domain/os/kernel", line: 4, "absolute"),
@@ -53,7 +83,49 @@ struct Refusal: Sendable, CustomTestStringConvertible {
 
   static let devices: [Refusal] = [
     .init(Samples.domain(devices: "<hostdev/>"), "domain/devices/hostdev", line: 7, "not supported"),
-    .init(Samples.domain(devices: "<watchdog model='i6300esb'/>"), "domain/devices/watchdog", line: 7, "not supported"),
+    .init(
+      Samples.domain(devices: "<watchdog model='i6300esb' action='pause'/>"), "domain/devices/watchdog", "action",
+      line: 7, "not supported"),
+    .init(Samples.domain(devices: "<tpm model='tpm-crb'/>"), "domain/devices/tpm", line: 7, "not supported"),
+    .init(
+      Samples.domain(devices: "<graphics type='vnc' port='5900'/>"), "domain/devices/graphics", "port", line: 7,
+      "not supported"),
+    .init(
+      Samples.domain(devices: "<graphics type='vnc'><listen type='address'/></graphics>"),
+      "domain/devices/graphics/listen", "type", line: 7, "socket"),
+    .init(
+      Samples.domain(devices: "<video><model type='qxl'/></video>"), "domain/devices/video/model", "type", line: 7,
+      "not supported"),
+    .init(
+      Samples.domain(devices: "<input type='tablet' bus='ps2'/>"), "domain/devices/input", "bus", line: 7, "usb"),
+    .init(
+      Samples.domain(devices: "<controller type='usb' model='none'/><input type='tablet'/>"), "domain/devices",
+      line: 6, "usb"),
+    .init(
+      Samples.domain(devices: Accepted.drive("disk", "sda", "scsi", volume: "v")), "domain/devices/disk/target", "bus",
+      line: 7, "virtio-scsi"),
+    .init(
+      Samples.domain(devices: Accepted.drive("disk", "hda", "ide", volume: "v")), "domain/devices/disk/target", "bus",
+      line: 7, "sata"),
+    .init(
+      Samples.domain(devices: Accepted.drive("disk", "sdg", "sata", volume: "v")), "domain/devices/disk/target", "dev",
+      line: 7, "6 places"),
+    .init(
+      Samples.domain(devices: Accepted.drive("disk", "sda", "sata", volume: "v", extra: "<readonly/>")),
+      "domain/devices/disk/readonly", line: 7, "read-only"),
+    .init(
+      Samples.domain(devices: Accepted.drive("cdrom", "vda", "virtio")), "domain/devices/disk/target", "bus", line: 7,
+      "not supported"),
+    .init(
+      Samples.domain(
+        os: "<os><type>hvm</type><boot dev='hd'/></os>",
+        devices: Accepted.drive("cdrom", "sda", "sata", extra: "<boot order='1'/>")),
+      "domain/devices/disk/boot", line: 7, "already"),
+    .init(
+      Samples.domain(
+        devices: Accepted.drive("cdrom", "sda", "sata", extra: "<boot order='1'/>") + "\n"
+          + "<interface type='user'><boot order='1'/></interface>"),
+      "domain/devices/interface/boot", "order", line: 8, "another device"),
     .init(
       Samples.domain(devices: "<disk type='file'><target dev='vda'/></disk>"), "domain/devices/disk", "type", line: 7,
       "volume create"),
@@ -79,7 +151,10 @@ struct Refusal: Sendable, CustomTestStringConvertible {
       Samples.domain(devices: "<interface type='user'><mac address='01:00:00:00:00:01'/></interface>"),
       "domain/devices/interface/mac", "address", line: 7, "one interface"),
     .init(
-      Samples.domain(devices: "<memballoon model='virtio'/>"), "domain/devices/memballoon", "model", line: 7, "'none'"),
+      Samples.domain(devices: "<memballoon model='xen'/>"), "domain/devices/memballoon", "model", line: 7, "'none'"),
+    .init(
+      Samples.domain(extra: Samples.metadata("<f:module preferred='io0'/>")), "domain/metadata/module", "preferred",
+      line: 5, "cpu0"),
     .init(
       Samples.domain(extra: Samples.metadata("<f:forward host='1.2.3.4:1' guest='1'/>")), "domain/metadata/forward",
       line: 5, "no interface"),

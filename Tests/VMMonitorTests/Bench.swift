@@ -15,8 +15,11 @@ final class Bench: Sendable {
   let directory: String
   let alerts = Mutex<[(kind: String, subject: String, data: [String: JSONValue])]>([])
   let boot = Mutex("boot 1")
+  /// How long legs are waited for.
+  let legAnswer: Duration
 
-  init() throws {
+  init(legAnswer: Duration = .milliseconds(200)) throws {
+    self.legAnswer = legAnswer
     directory = NSTemporaryDirectory() + "ftvs-vm-" + UUID().uuidString
     host = FakeHost(shotMarks: directory + "/run/shot")
     for folder in ["run/shot", "io0/vm", "io1/vm", "local/vm"] {
@@ -58,7 +61,7 @@ final class Bench: Sendable {
   private func environment(_ state: ControlState, _ life: Life, _ module: ModuleID) -> MonitorEnvironment {
     var timing = MonitorTiming()
     timing.answerTime = .seconds(2)
-    timing.legAnswer = .milliseconds(200)
+    timing.legAnswer = legAnswer
     timing.reconcilePause = .milliseconds(5)
     timing.placePatience = .milliseconds(200)
     timing.releasePatience = .milliseconds(200)

@@ -80,6 +80,8 @@ final class FakeInstance: VMInstance {
     source.yield(.resumed)
   }
 
+  func setMemory(bytes: Int64) async throws(EngineError) { await life.enter("setMemory \(unit) \(bytes)") }
+
   func powerDown() async throws(EngineError) {
     await life.enter("powerDown \(unit)")
     guard host.state.withLock({ $0.processes[unit]?.isAnswering }) == true else { throw .notAnswering("gone") }

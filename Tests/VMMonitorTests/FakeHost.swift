@@ -26,6 +26,8 @@ final class FakeHost: Sendable {
     var results: [String: String] = [:]
     var endedInOrder: Set<String> = []
     var generations: [String: Int64] = [:]
+    /// Volumes that were filled.
+    var provided: Set<String> = []
     var lost: Set<ModuleID> = []
     var isUnitManagerAway = false
     var isStorageAway = false
@@ -63,7 +65,7 @@ final class FakeHost: Sendable {
       }
       var process = Process(unit: unit)
       for disk in state.plans[unit]?.disks ?? [] {
-        let volume = disk.disk.volume.rawValue
+        guard let volume = disk.disk.volume?.rawValue else { continue }
         process.generations[volume] = state.generations[volume, default: 1]
         if disk.exportName != "\(volume).\(state.generations[volume, default: 1])" {
           state.violations.append("stale export: \(disk.exportName)")

@@ -38,6 +38,14 @@ extension FakeHost {
         volume: params.volume, exportName: "\(params.volume).\(generation)", socketPath: "/nbd", sizeBytes: 1 << 20,
         generation: generation)
     }
+    router.serve(ProvideVolume.self) { params, _ async throws(RPCError) in
+      try await self.enterStorage(life, params.data == nil ? "isProvided" : "provide", params.volume)
+      return .init(
+        provided: self.state.withLock { state in
+          if params.data != nil { state.provided.insert(params.volume.rawValue) }
+          return state.provided.contains(params.volume.rawValue)
+        })
+    }
     router.serve(FenceVolume.self) { params, _ async throws(RPCError) in
       try await self.enterStorage(life, "fence", params.volume)
       let generation = self.state.withLock { state in

@@ -10,7 +10,12 @@ import VMAPI
     let monitor = try await bench.monitor()
     let text = "<!-- mine -->\n" + Bench.definition()
     try await monitor.define(text)
-    #expect(try await monitor.show().definition == text)
+    let shown = try await monitor.show()
+    #expect(
+      shown.definition == text.replacing("<name>a</name>", with: "<name>a</name>\n  <uuid>\(shown.identifier)</uuid>"))
+    // And once more as it is shown.
+    try await monitor.define(shown.definition)
+    #expect(try await monitor.show() == shown)
     #expect(try await monitor.show().state == .defined)
   }
 
@@ -21,7 +26,7 @@ import VMAPI
     try await monitor.define(Bench.definition())
     for leg in ["io0", "io1"] {
       let file = try String(contentsOfFile: "\(bench.directory)/\(leg)/vm/machines/a/domain.xml", encoding: .utf8)
-      #expect(file == Bench.definition())
+      #expect(try await file == monitor.show().definition)
     }
     _ = try await monitor.client.call(UndefineVM.self, .init(name: VMName(unchecked: "a")))
     #expect(!FileManager.default.fileExists(atPath: "\(bench.directory)/io0/vm/machines/a"))
@@ -125,7 +130,8 @@ import VMAPI
     // Who opens it waits for somebody to write into it.
     #expect(mkfifo(folders[0] + "/domain.xml", 0o600) == 0)
     try await monitor.define(Bench.definition())
-    #expect(try String(contentsOfFile: folders[1] + "/domain.xml", encoding: .utf8) == Bench.definition())
+    let file = try String(contentsOfFile: folders[1] + "/domain.xml", encoding: .utf8)
+    #expect(try await file == monitor.show().definition)
     #expect(try await monitor.show().state == .defined)
     let writer = open(folders[0] + "/domain.xml", O_WRONLY)
     #expect(writer >= 0)

@@ -15,7 +15,9 @@ import Testing
     let domain = try Domain(xml: xml)
     let plan = GuestPlan(
       domain: domain, uuid: "6f1c9c1e-7c1f-4f8a-9c53-2f7d1c2f9a10", slot: 3, module: .cpu1,
-      disks: domain.disks.map { .init(disk: $0, exportName: "\($0.volume).7", socketPath: "/run/ftvs/nbd.sock") })
+      disks: domain.disks.filter { $0.volume != nil }.map {
+        .init(disk: $0, exportName: "\($0.target).7", socketPath: "/run/ftvs/nbd.sock")
+      })
     return QEMUArguments(
       plan: plan, files: GuestFiles(HostPaths(), slot: 3, module: .cpu1), program: "/usr/bin/qemu-system-x86_64",
       accelerator: accelerator)
@@ -29,7 +31,7 @@ import Testing
     let words = try words(Bench.definition())
     let blockdev = try JSON.parse(try #require(after("-blockdev", words).first))
     #expect(blockdev["driver"] == "nbd")
-    #expect(blockdev["export"] == "a-disk.7")
+    #expect(blockdev["export"] == "vda.7")
     #expect(blockdev["reconnect-delay"] == 3600)
     let device = try #require(after("-device", words).first { $0.hasPrefix("virtio-blk-pci") })
     #expect(device.contains("werror=stop,rerror=stop") && device.contains("write-cache=on"))
@@ -56,8 +58,8 @@ import Testing
 
   @Test func addressesAreTheSameAtEveryStartAndDifferPerInterface() {
     let uuid = "6f1c9c1e-7c1f-4f8a-9c53-2f7d1c2f9a10"
-    #expect(QEMUArguments.mac(uuid: uuid, index: 0) == QEMUArguments.mac(uuid: uuid, index: 0))
-    #expect(QEMUArguments.mac(uuid: uuid, index: 0) != QEMUArguments.mac(uuid: uuid, index: 1))
+    #expect(MACAddress.drawn(uuid: uuid, index: 0) == MACAddress.drawn(uuid: uuid, index: 0))
+    #expect(MACAddress.drawn(uuid: uuid, index: 0) != MACAddress.drawn(uuid: uuid, index: 1))
   }
 
   @Test func theFileIsHeaderProgramAndWordsEachWithANUL() throws {

@@ -65,7 +65,7 @@ extension StorageService {
   // MARK: Open layers
 
   /// Runs `body` on a thread that may block, with the volume's layers open. The caller holds the volume's lock.
-  private func withLayers<T: Sendable>(
+  func withLayers<T: Sendable>(
     of chain: Chain, writing: Bool, _ body: @escaping @Sendable (VolumeStack) throws(RPCError) -> T
   ) async throws(RPCError) -> T {
     let name = chain.volume.name

@@ -20,6 +20,7 @@ extension StorageService {
     router.serve(ResizeVolume.self) { (params, _) throws(RPCError) in try await self.resize(params) }
     router.serve(CheckVolume.self) { (params, _) throws(RPCError) in try await self.check(params) }
     router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
+    router.serve(ProvideVolume.self) { (params, _) throws(RPCError) in try await self.provide(params) }
     router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }
     router.serve(ExportVolume.self) { (params, _) throws(RPCError) in try await self.export(params) }
     router.serve(ExportVolumeToCaller.self) { (params, context) throws(RPCError) in

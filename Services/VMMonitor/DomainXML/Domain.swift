@@ -16,8 +16,7 @@ public struct Domain: Sendable, Equatable {
   /// Whether it runs in software even where the host has KVM (`type='qemu'`). Else (`type='kvm'`) it takes the best that
   /// the host's configuration and hardware give, and `vm.show` tells which that is.
   public var isEmulated: Bool
-  /// Memory in bytes, a multiple of 1 KiB, 1 MiB to 4 TiB.
-  public var memoryBytes: Int64
+  public var memory: Memory
   public var topology: Topology
   public var boot: Boot
   public var processor: Processor
@@ -25,16 +24,8 @@ public struct Domain: Sendable, Equatable {
   public var onReboot: OnReboot
   /// What to do when its process ends unexpectedly; nil leaves it to `protection`.
   public var onCrash: OnCrash?
-  /// The program that the definition asks for, with its line.
-  public var emulator: Located<String>?
-  /// At most one of each target name.
-  public var disks: [Disk]
-  public var interfaces: [Interface]
-  /// Connections from the host that are passed on to the first interface.
-  public var forwards: [Forward]
-  public var hasSerialPort: Bool
-  public var hasRandomSource: Bool
-  public var protection: Protection
+  public var devices: Devices
+  public var settings: Settings
 
   /// Something of a definition and where it stands.
   public struct Located<Value: Sendable & Equatable>: Sendable, Equatable {
@@ -42,36 +33,45 @@ public struct Domain: Sendable, Equatable {
     public var line: Int
   }
 
-  /// Virtual processors: `sockets` * `cores` * `threads`, 1 to 64 in all.
-  public struct Topology: Sendable, Equatable {
-    public var sockets: Int
-    public var cores: Int
-    public var threads: Int
-    public var cpus: Int { sockets * cores * threads }
+  public struct Memory: Sendable, Equatable {
+    /// Bytes, a multiple of 1 KiB, 1 MiB to 4 TiB.
+    public var bytes: Int64
+    /// Bytes that the guest keeps when its balloon is inflated at its start; nil for all.
+    public var currentBytes: Int64?
   }
 
-  /// Firmware, or a kernel given directly.
-  public struct Boot: Sendable, Equatable {
-    public enum Machine: String, Sendable, Equatable { case pc, q35 }
-    public var machine: Machine
-    public var kernel: String?
-    public var initialRAMDisk: String?
-    public var commandLine: String?
-    /// Whether the firmware boots from the first disk.
-    public var fromDisk: Bool
+  /// Virtual processors: `sockets` * `dies` * `cores` * `threads`, 1 to 64 in all.
+  public struct Topology: Sendable, Equatable {
+    public var sockets: Int
+    public var dies = 1
+    public var cores: Int
+    public var threads: Int
+    public var cpus: Int { sockets * dies * cores * threads }
   }
 
   /// What the guest sees as its processor.
-  public enum Processor: Sendable, Equatable {
-    /// The best that the host can give.
-    case best
-    /// The host's own as far as the accelerator can show it.
-    case host
-    /// A model by QEMU's name.
-    case model(String)
+  public struct Processor: Sendable, Equatable {
+    public enum Model: Sendable, Equatable {
+      /// The best that the host can give.
+      case best
+      /// The host's own as far as the accelerator can show it.
+      case host
+      /// A model by QEMU's name.
+      case named(String)
+    }
+
+    public var model = Model.best
+    /// Features by QEMU's name that are switched on or off.
+    public var features: [Feature] = []
+    /// Whether it is not started where a feature of the model cannot be had (`check='full'`).
+    public var isEnforced = false
+
+    public struct Feature: Sendable, Equatable {
+      public var name: String
+      public var isOn: Bool
+    }
   }
 
-  public enum Clock: String, Sendable, Equatable { case utc, localtime }
   public enum OnReboot: String, Sendable, Equatable { case restart, destroy }
   public enum OnCrash: String, Sendable, Equatable { case restart, destroy }
 
@@ -83,23 +83,15 @@ public struct Domain: Sendable, Equatable {
     case restart
   }
 
-  /// A disk on one of our volumes.
-  public struct Disk: Sendable, Equatable {
-    public var target: String
-    public var volume: VolumeName
-    public var isReadOnly: Bool
-    /// Whether the guest sees a write cache that it flushes; else every write is durable.
-    public var hasWriteCache: Bool
-    public var passesDiscard: Bool
-    public var serial: String?
-    public var line: Int
-  }
-
-  /// A network interface on QEMU's own user network.
-  public struct Interface: Sendable, Equatable {
-    /// Lower case with colons; nil when the definition leaves it to the host.
-    public var mac: String?
-    public var line: Int
+  /// Our own settings.
+  public struct Settings: Sendable, Equatable {
+    public var protection = Protection.restart
+    /// 0 to 1000: of many that are to be restarted, those with a higher one come first.
+    public var restartPriority = 0
+    /// CPU module on which it is started where that is in service and nobody asks for another.
+    public var preferredModule: ModuleID?
+    /// Connections from the host that are passed on to the first interface.
+    public var forwards: [Forward] = []
   }
 
   /// A port of the host whose connections go to a port of the guest.
@@ -121,4 +113,16 @@ extension Domain {
   public init(xml: String) throws(DomainError) {
     self = try DomainReader.read(XMLReader.read(xml))
   }
+
+  /// The program that the definition asks for, with its line.
+  public var emulator: Located<String>? { devices.emulator }
+  public var memoryBytes: Int64 { memory.bytes }
+  /// At most one of each target name.
+  public var disks: [Disk] { devices.disks }
+  public var interfaces: [Interface] { devices.interfaces }
+  public var protection: Protection { settings.protection }
+  public var restartPriority: Int { settings.restartPriority }
+
+  /// Every volume that it uses: those of its disks and the one that keeps the firmware's variables.
+  public var volumes: [VolumeName] { disks.compactMap(\.volume) + (boot.firmware.uefi.map { [$0.variables] } ?? []) }
 }

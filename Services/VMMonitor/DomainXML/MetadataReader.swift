@@ -1,3 +1,5 @@
+import Primitives
+
 /// Reads our own settings from `<metadata>`.
 ///
 /// They stand in one element of our namespace, as libvirt keeps one element for each:
@@ -5,18 +7,15 @@
 ///     <metadata>
 ///       <ftvs:vm xmlns:ftvs='urn:ftvs:domain:1'>
 ///         <ftvs:protection level='restart'/>
+///         <ftvs:restart priority='100'/>
+///         <ftvs:module preferred='cpu0'/>
 ///         <ftvs:forward protocol='tcp' host='127.0.0.1:7000' guest='7000'/>
 ///       </ftvs:vm>
 ///     </metadata>
 ///
 /// `<ftvs:vm>` may be left out where libvirt itself never handles the file. Elements of other namespaces belong to others and are kept as they are.
 enum MetadataReader {
-  struct Settings {
-    var protection = Domain.Protection.restart
-    var forwards: [Domain.Forward] = []
-  }
-
-  static func read(_ metadata: Scan) throws(DomainError) -> Settings {
+  static func read(_ metadata: Scan) throws(DomainError) -> Domain.Settings {
     guard metadata.element.attributes.isEmpty else { throw metadata.error("attributes are not supported") }
     var own: [Scan] = []
     for child in metadata.element.children {
@@ -24,7 +23,7 @@ enum MetadataReader {
       guard let space = child.namespace else { throw scan.error("an element of metadata needs a namespace") }
       guard space == Domain.namespace else { continue }
       if child.name == "vm" {
-        try scan.allow(children: ["protection", "forward"])
+        try scan.allow(children: ["protection", "restart", "module", "forward"])
         own += child.children.map { Scan($0, path: "\(scan.path)/\($0.name)") }
       } else {
         own.append(scan)
@@ -33,18 +32,27 @@ enum MetadataReader {
     return try settings(own)
   }
 
-  private static func settings(_ elements: [Scan]) throws(DomainError) -> Settings {
-    var settings = Settings()
-    var hasProtection = false
+  private static func settings(_ elements: [Scan]) throws(DomainError) -> Domain.Settings {
+    var settings = Domain.Settings()
+    var seen: Set<String> = []
     for element in elements {
-      switch element.element.name {
+      let name = element.element.name
+      guard seen.insert(name).inserted || name == "forward" else { throw element.error("is there twice") }
+      switch name {
       case "protection":
-        guard !hasProtection else { throw element.error("is there twice") }
-        hasProtection = true
         try element.allow(attributes: ["level"])
         let level = try element.required("level")
         try element.choice("level", Domain.Protection.allCases.map(\.rawValue))
         settings.protection = Domain.Protection(rawValue: level) ?? .restart
+      case "restart":
+        try element.allow(attributes: ["priority"])
+        _ = try element.required("priority")
+        settings.restartPriority = Int(try element.number(attribute: "priority", in: 0...1000) ?? 0)
+      case "module":
+        try element.allow(attributes: ["preferred"])
+        let module = try element.required("preferred")
+        try element.choice("preferred", ModuleID.all(of: .cpu).map(\.rawValue))
+        settings.preferredModule = ModuleID(rawValue: module)
       case "forward":
         let forward = try forward(element)
         let clash = settings.forwards.contains {

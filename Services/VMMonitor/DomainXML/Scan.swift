@@ -1,3 +1,5 @@
+import Primitives
+
 /// An element under inspection: whoever reads it says which attributes and children it knows, and the rest is refused.
 struct Scan {
   let element: XMLElement
@@ -49,10 +51,33 @@ struct Scan {
   func choice(_ name: String, _ values: [String], _ advice: String? = nil) throws(DomainError) -> String? {
     guard let value = attribute(name) else { return nil }
     guard values.contains(value) else {
+      guard !values.isEmpty else { throw error(attribute: name, "is not supported; remove it") }
       let list = values.map { "'\($0)'" }.joined(separator: " or ")
       throw error(attribute: name, "'\(value)' is not supported, only \(list)\(advice.map { "; \($0)" } ?? "")")
     }
     return value
+  }
+
+  /// An attribute that is one of two words; nil when it is not there.
+  func flag(_ name: String, _ yes: String = "yes", _ no: String = "no") throws(DomainError) -> Bool? {
+    try choice(name, [yes, no]).map { $0 == yes }
+  }
+
+  /// An attribute that must be a decimal number in a range; nil when it is not there.
+  func number(attribute name: String, in range: ClosedRange<Int64>) throws(DomainError) -> Int64? {
+    guard let text = attribute(name) else { return nil }
+    guard let value = Self.number(text), range.contains(value) else {
+      throw error(
+        attribute: name, "'\(text.prefix(40))' is not a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return value
+  }
+
+  /// An attribute that must be one of the values of a type; nil when it is not there.
+  func value<Value: RawRepresentable & CaseIterable>(
+    _ name: String, _ type: Value.Type, _ advice: String? = nil
+  ) throws(DomainError) -> Value? where Value.RawValue == String {
+    try choice(name, Value.allCases.map(\.rawValue), advice).flatMap(Value.init(rawValue:))
   }
 
   /// The element's text, which must be a decimal number in a range.
@@ -81,6 +106,11 @@ struct Scan {
 
   func error(attribute: String? = nil, _ explanation: String) -> DomainError {
     DomainError(element: path, attribute: attribute, line: element.line, explanation)
+  }
+
+  /// Whether a text holds letters, digits, '.', '_' and '-' alone: nothing that a command line takes apart.
+  static func isPlain(_ text: String) -> Bool {
+    !text.isEmpty && text.utf8.allSatisfy { $0.isASCIIAlphanumeric || [0x2D, 0x2E, 0x5F].contains($0) }
   }
 
   /// A number of decimal digits alone, or nil.

@@ -72,6 +72,7 @@ struct XMLReader {
 
   private mutating func element(scope: [String: String]) throws(DomainError) -> XMLElement {
     let startLine = line
+    let start = index
     guard path.count < Limits.depth else { throw error("elements are nested too deeply") }
     elements += 1
     guard elements <= Limits.elements else { throw error("there are too many elements") }
@@ -89,7 +90,9 @@ struct XMLReader {
       }
       result.attributes.append(.init(name: local, namespace: space, value: value))
     }
+    result.span = .init(start: start, contentStart: index, contentEnd: index, end: index)
     if !isEmpty { try content(of: &result, tag: tag, scope) }
+    result.span.end = index
     return result
   }
 
@@ -138,6 +141,7 @@ struct XMLReader {
       } else if byte != UInt8(ascii: "<") {
         try character(into: &text)
       } else if starts("</") {
+        element.span.contentEnd = index
         advance(2)
         let end = try name()
         skipSpace()
@@ -281,16 +285,5 @@ struct XMLReader {
 
   private func error(_ explanation: String) -> DomainError {
     DomainError(element: path.joined(separator: "/"), line: line, explanation)
-  }
-}
-
-extension UInt8 {
-  /// Whether a name may hold this byte; every byte of a character outside ASCII may.
-  fileprivate func isNameByte(first: Bool) -> Bool {
-    switch self {
-    case 0x41...0x5A, 0x61...0x7A, 0x5F, 0x3A, 0x80...0xFF: true
-    case 0x30...0x39, 0x2D, 0x2E: !first
-    default: false
-    }
   }
 }

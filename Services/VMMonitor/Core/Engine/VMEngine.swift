@@ -35,6 +35,8 @@ public protocol VMInstance: AnyObject, Sendable {
   func status() async throws(EngineError) -> EngineStatus
   /// Lets its processors run.
   func resume() async throws(EngineError)
+  /// Has its balloon leave it that many bytes.
+  func setMemory(bytes: Int64) async throws(EngineError)
   /// Presses its power button.
   func powerDown() async throws(EngineError)
   /// Lets go of it; the guest runs on.
@@ -83,30 +85,48 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// All that a guest's process is made of.
 public struct GuestPlan: Sendable, Equatable {
+  /// What the NBD server serves to the guest.
+  public struct Export: Sendable, Equatable {
+    public var name: String
+    public var socketPath: String
+
+    public init(name: String, socketPath: String) {
+      self.name = name
+      self.socketPath = socketPath
+    }
+  }
+
   /// A disk with the export that serves it.
   public struct Disk: Sendable, Equatable {
     public var disk: Domain.Disk
-    public var exportName: String
-    public var socketPath: String
+    public var export: Export
 
     public init(disk: Domain.Disk, exportName: String, socketPath: String) {
       self.disk = disk
-      self.exportName = exportName
-      self.socketPath = socketPath
+      export = Export(name: exportName, socketPath: socketPath)
     }
+
+    public var exportName: String { export.name }
+    public var socketPath: String { export.socketPath }
   }
 
   public var domain: Domain
   public var uuid: String
   public var slot: Int
   public var module: ModuleID
+  /// Those with a medium.
   public var disks: [Disk]
+  /// Where UEFI firmware keeps its variables.
+  public var variables: Export?
 
-  public init(domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk]) {
+  public init(
+    domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk], variables: Export? = nil
+  ) {
     self.domain = domain
     self.uuid = uuid
     self.slot = slot
     self.module = module
     self.disks = disks
+    self.variables = variables
   }
 }

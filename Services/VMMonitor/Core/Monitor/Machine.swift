@@ -7,6 +7,8 @@ struct Machine {
   var record: MachineRecord
   /// What the definition says, or why it can no longer be read.
   var domain: Result<Domain, DomainError>
+  /// Version of the definition.
+  var version = 0
   var instance: (any VMInstance)?
   /// Follows the instance's events; ends with the connection.
   var watcher: Task<Void, Never>?
@@ -39,7 +41,7 @@ struct Machine {
   /// The unit of the module on which it runs or is to run.
   var unit: String? { record.module.map { Self.unit($0, slot: record.slot) } }
 
-  var volumes: [VolumeName] { (try? domain.get())?.disks.map(\.volume) ?? [] }
+  var volumes: [VolumeName] { (try? domain.get())?.volumes ?? [] }
 
   var state: VMState {
     switch record.phase {
@@ -65,7 +67,13 @@ struct Machine {
       name: record.name, identifier: record.uuid, state: state, module: summary.module, autostart: record.autostart,
       processID: processID, failovers: record.failovers, reason: summary.reason, memoryBytes: domain?.memoryBytes ?? 0,
       cpus: domain?.topology.cpus ?? 0,
-      disks: domain?.disks.map { VMDisk(target: $0.target, volume: $0.volume) } ?? [], engine: engine ?? "qemu",
-      definition: record.definition, lastRecovery: record.lastRecovery)
+      disks: domain?.disks.map(VMDisk.init) ?? [], engine: engine ?? "qemu",
+      definition: record.definition, version: version, lastRecovery: record.lastRecovery)
+  }
+}
+
+extension VMDisk {
+  init(_ disk: Domain.Disk) {
+    self.init(target: disk.target, volume: disk.volume, kind: disk.kind.rawValue, bus: disk.bus.rawValue)
   }
 }

@@ -62,6 +62,8 @@ public struct MonitorTiming: Sendable {
   public var legAnswer = Duration.seconds(3)
   /// How long a takeover leaves the definitions' files alone.
   public var reconcilePause = Duration.milliseconds(500)
+  /// Between looks at whether definitions were edited by hand.
+  public var definitionLook = Duration.seconds(30)
   /// Between looks at whether the process of a new guest, which does not listen yet, is still there.
   public var startLook = Duration.milliseconds(250)
   /// How long to wait for the hardware supervisor's choice before taking the own module.

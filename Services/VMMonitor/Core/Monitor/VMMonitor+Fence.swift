@@ -39,7 +39,10 @@ extension VMMonitor {
       do {
         _ = try await environment.storage.call(FenceVolume.self, .init(volume: volume))
       } catch {
-        throw storageError(error, volume)
+        // Made at the first start.
+        guard isVariables(volume, of: name), error.matches(StorageFailure.noSuchVolume) else {
+          throw storageError(error, volume)
+        }
       }
     }
     machines[name]?.holdsDisks = false
@@ -72,24 +75,62 @@ extension VMMonitor {
   /// Makes the disks reachable for the guest's user.
   func exportDisks(_ name: VMName) async throws(RPCError) -> [GuestPlan.Disk] {
     guard let machine = machines[name] else { return [] }
-    let domain = try readable(machine)
-    guard !domain.disks.isEmpty else { return [] }
+    var disks: [GuestPlan.Disk] = []
+    for disk in try readable(machine).disks {
+      guard let volume = disk.volume else { continue }
+      let export = try await export(volume, to: try await guestUser(machine))
+      disks.append(.init(disk: disk, exportName: export.name, socketPath: export.socketPath))
+    }
+    return disks
+  }
+
+  /// Makes the variables of UEFI firmware reachable for the guest's user; at the first start they are made of the
+  /// firmware's own image.
+  func exportVariables(_ name: VMName) async throws(RPCError) -> GuestPlan.Export? {
+    guard let machine = machines[name], let uefi = try readable(machine).boot.firmware.uefi else { return nil }
+    let volume = uefi.variables
+    do throws(RPCError) {
+      if try await !environment.storage.call(ProvideVolume.self, .init(volume: volume)).provided {
+        let template = uefi.template
+        guard let bytes = await templates.run({ FileSystem.read(template, limit: Self.templateBytes) }) else {
+          throw RPCError(
+            VMFailure.engineFailed,
+            "The firmware's variables begin as \(template), which cannot be read; install the package ovmf, or name "
+              + "another one in <nvram>.")
+        }
+        _ = try await environment.storage.call(
+          ProvideVolume.self, .init(volume: volume, data: Base64.encode(bytes[...])))
+      }
+    } catch {
+      throw error.matches(VMFailure.engineFailed) ? error : storageError(error, volume)
+    }
+    return try await export(volume, to: try await guestUser(machine))
+  }
+
+  /// Largest image of variables: what one call to storage carries.
+  private static let templateBytes = 4 << 20
+
+  private func isVariables(_ volume: VolumeName, of name: VMName) -> Bool {
+    (try? machines[name]?.domain.get())?.boot.firmware.uefi?.variables == volume
+  }
+
+  private func guestUser(_ machine: Machine) async throws(RPCError) -> UInt32 {
     guard let user = await environment.guestUser(machine.record.slot) else {
       throw RPCError(
         VMFailure.engineFailed,
         "The host has no user ftvs-guest\(machine.record.slot); run 'systemd-sysusers' or deploy/install again.")
     }
-    var disks: [GuestPlan.Disk] = []
-    for disk in domain.disks {
-      do {
-        let export = try await environment.storage.call(
-          ExportVolume.self, .init(volume: disk.volume, clientUserID: Int(user)))
-        disks.append(.init(disk: disk, exportName: export.exportName, socketPath: export.socketPath))
-      } catch {
-        throw storageError(error, disk.volume)
-      }
+    return user
+  }
+
+  private func export(_ volume: VolumeName, to user: UInt32) async throws(RPCError) -> GuestPlan.Export {
+    do {
+      let export = try await environment.storage.call(
+        ExportVolume.self, .init(volume: volume, clientUserID: Int(user)))
+      return .init(name: export.exportName, socketPath: export.socketPath)
+    } catch {
+      throw storageError(error, volume)
     }
-    return disks
   }
 
   private func storageError(_ error: RPCError, _ volume: VolumeName) -> RPCError {

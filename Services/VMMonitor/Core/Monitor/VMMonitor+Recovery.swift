@@ -173,7 +173,8 @@ extension VMMonitor {
   /// Starts a machine that is to run since the host started, or whose start was cut off; does not give up.
   private func startForHost(_ name: VMName) async {
     do {
-      let module = try await place(prefer: machines[name]?.record.module, name)
+      let preferred = (try? machines[name]?.domain.get())?.settings.preferredModule
+      let module = try await place(prefer: machines[name]?.record.module ?? preferred, name)
       try await commit(name) { $0.module = module }
       try await proveGone(name)
       try await fenceDisks(name)

@@ -42,7 +42,7 @@ extension VMMonitor {
     guard let machine = machines[name] else { return }
     var plan = GuestPlan(
       domain: try readable(machine), uuid: machine.record.uuid, slot: machine.record.slot, module: module,
-      disks: try await exportDisks(name))
+      disks: try await exportDisks(name), variables: try await exportVariables(name))
     let mayEmulate = environment.engine.mayEmulate && !plan.domain.isEmulated
     if mayEmulate, isAcceleratorUnusable { plan.domain.isEmulated = true }
     do throws(RPCError) {
@@ -67,7 +67,7 @@ extension VMMonitor {
     }
     let instance = try await answering(name, slot: plan.slot, on: plan.module)
     adopt(instance, name, on: plan.module)
-    do { try await instance.resume() } catch { throw RPCError(error, name) }
+    do { try await letRun(instance, plan.domain) } catch { throw RPCError(error, name) }
   }
 
   /// Remembers, until the host is started anew, that guests run in software here.
@@ -108,6 +108,12 @@ extension VMMonitor {
         try wanted(name)
       }
     }
+  }
+
+  /// Lets a guest that waits run, with the memory that it is to have.
+  func letRun(_ instance: any VMInstance, _ domain: Domain?) async throws(EngineError) {
+    if let bytes = domain?.memory.currentBytes { try await instance.setMemory(bytes: bytes) }
+    try await instance.resume()
   }
 
   /// Takes a guest under watch.
@@ -158,7 +164,8 @@ extension VMMonitor {
       throw RPCError(CommonFailure.invalidParams, "\(wish) is not a CPU module; choose cpu0 or cpu1.")
     }
     machines[name]?.isUnwanted = false
-    let module = try await place(prefer: wish, name)
+    let preferred = (try? machine.domain.get())?.settings.preferredModule
+    let module = try await place(prefer: wish ?? preferred, name)
     try await commit(name) {
       $0.phase = .starting
       $0.module = module

@@ -11,6 +11,7 @@ extension VMMonitor {
   /// Reads the records. When this returns the monitor can answer; guests are looked after by `run`.
   public func load() async throws(RPCError) {
     for record in try await store.all() { machines[record.name] = Machine(record) }
+    for (name, version) in try await store.currentVersions() { machines[name]?.version = version }
     isAcceleratorUnusable = try await store.setting(Self.unusableAccelerator) == environment.bootIdentity
     if try await store.setting("boot") != environment.bootIdentity { try await hostStarted() }
   }
@@ -52,6 +53,7 @@ extension VMMonitor {
       group.addTask { try await self.followModules() }
       group.addTask { await self.followLegs() }
       group.addTask { try await self.giveLifeSigns() }
+      group.addTask { try await self.watchDefinitionFiles() }
       try await group.next()
       group.cancelAll()
     }
@@ -111,7 +113,7 @@ extension VMMonitor {
       }
       instance = found
       status = try await instance.status()
-      if status == .waiting { try await instance.resume() }
+      if status == .waiting { try await letRun(instance, try? machines[name]?.domain.get()) }
     } catch {
       return try await notAdoptable(name, record, lastSeen: lastSeen)
     }
@@ -200,15 +202,14 @@ extension VMMonitor {
     for await legs in environment.state.legChanges() {
       let inStep = Set(legs.filter { $0.state == .inStep }.map(\.leg))
       for leg in inStep.subtracting(known) { await files.reconcile(definitions, on: leg) }
+      await noticeEdits()
       known = inStep
     }
     // The state was closed: the service ends.
   }
 
-  /// What the files are to be, with what is being written now.
-  private var definitions: [VMName: String] {
-    machines.mapValues(\.record).merging(reservations) { $1 }.mapValues(\.definition)
-  }
+  /// What the files are to be. They follow the records: what is being written now is not among them yet.
+  private var definitions: [VMName: String] { machines.mapValues(\.record.definition) }
 
   private func giveLifeSigns() async throws {
     try await Task.sleep(for: timing.lifeSign)

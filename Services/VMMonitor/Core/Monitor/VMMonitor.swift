@@ -19,10 +19,14 @@ public actor VMMonitor {
   let consoles: ConsoleHub
   let lifeSign: LifeSign
   let marks: ShotMarks
+  /// Reads firmware images.
+  let templates = BlockingQueue("firmware templates")
   var machines: [VMName: Machine] = [:]
   var modules: [ModuleID: ModuleStatus] = [:]
   /// Definitions that are being written: their slots and UUIDs are taken.
   var reservations: [VMName: MachineRecord] = [:]
+  /// Edits by hand that alerts told of.
+  var reportedEdits: [VMName: [LegID: Int]] = [:]
   /// KVM is there and does not work.
   var isAcceleratorUnusable = false
   private var queues: [VMName: [CheckedContinuation<Void, Never>]] = [:]

@@ -30,7 +30,16 @@ public enum VMService {
       }
     }
     router.serve(ListVMs.self) { _, _ async throws(RPCError) in ListVMs.Result(vms: await monitor.list()) }
-    router.serve(ShowVM.self) { params, _ async throws(RPCError) in try await monitor.machine(params.name).detail }
+    router.serve(ShowVM.self) { params, _ async throws(RPCError) in
+      try await monitor.show(params.name, version: params.version)
+    }
+    router.serve(ListVMVersions.self) { params, _ async throws(RPCError) in try await monitor.versions(of: params.name)
+    }
+    router.serve(ReloadVM.self) { params, _ async throws(RPCError) in
+      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+        try await monitor.reload(params.name)
+      }
+    }
     router.serve(GetVMAvailability.self) { params, _ async throws(RPCError) in
       GetVMAvailability.Result(vms: try await monitor.availability(params.name))
     }

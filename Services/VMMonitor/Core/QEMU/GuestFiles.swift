@@ -17,6 +17,8 @@ struct GuestFiles: Sendable, Equatable {
   var control: String { "\(stem).qmp" }
   /// The socket of the serial console.
   var console: String { "\(stem).console" }
+  /// The socket of the screen (VNC).
+  var screen: String { "\(stem).vnc" }
   /// Written by QEMU when it is up and removed by it when it ends in good order.
   var process: String { "\(stem).pid" }
 }

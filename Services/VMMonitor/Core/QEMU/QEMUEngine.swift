@@ -31,7 +31,7 @@ public struct QEMUEngine: VMEngine {
     let failure = await files.run { () -> FileSystem.Failure? in
       do throws(FileSystem.Failure) {
         try FileSystem.makeDirectory(guest.directory, mode: 0o750)
-        for path in [guest.control, guest.console, guest.process] { unlink(path) }
+        for path in [guest.control, guest.console, guest.screen, guest.process] { unlink(path) }
         // World-readable, for the guest's own user reads it; the directory keeps everybody else out.
         try FileSystem.replace(guest.arguments, with: bytes, mode: 0o644, durable: false)
         return nil
@@ -104,6 +104,10 @@ final class QEMUInstance: VMInstance {
 
   func resume() async throws(EngineError) {
     do { _ = try await client.execute("cont") } catch { throw EngineError(error) }
+  }
+
+  func setMemory(bytes: Int64) async throws(EngineError) {
+    do { _ = try await client.execute("balloon", ["value": .integer(bytes)]) } catch { throw EngineError(error) }
   }
 
   func powerDown() async throws(EngineError) {

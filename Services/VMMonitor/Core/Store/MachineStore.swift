@@ -19,7 +19,8 @@ struct MachineStore: Sendable {
       endMilliseconds INTEGER, planned INTEGER NOT NULL, cause TEXT NOT NULL);
     CREATE INDEX outageOfMachine ON outage (machine, id);
     CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL);
-    """
+    """,
+    versionsMigration,
   ]
 
   /// A statement to be executed in a transaction.
@@ -62,6 +63,8 @@ struct MachineStore: Sendable {
     try await state.write { transaction in
       try transaction.execute("DELETE FROM machine WHERE name = ?", [name.rawValue])
       try transaction.execute("DELETE FROM outage WHERE machine = ?", [name.rawValue])
+      let versions = Self.forgettingVersions(of: name)
+      try transaction.execute(versions.sql, versions.arguments)
     }
   }
 
