@@ -9,7 +9,8 @@ struct VMCommand: AsyncParsableCommand {
     commandName: "vm",
     abstract: "Virtual machines: define, run, watch.",
     subcommands: [
-      List.self, Show.self, Define.self, Undefine.self, Start.self, Shutdown.self, Kill.self, Autostart.self,
+      List.self, Show.self, Create.self, Define.self, Edit.self, Reload.self, Versions.self, Restore.self,
+      Undefine.self, Start.self, Shutdown.self, Kill.self, Autostart.self,
       VMConsoleCommand.self, Follow.self, Availability.self,
     ])
 
@@ -28,13 +29,14 @@ struct VMCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Shows one virtual machine.")
     @Argument(completion: .virtualMachines, transform: userName) var name: VMName
     @Flag(help: "Print its definition, as libvirt domain XML.") var xml = false
+    @Option(help: "Show this version of its definition, from 'ftctl vm versions'.") var version: Int?
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
       try await options.run { session in
         try await session.about(name) {
-          try await session.show(ShowVM.self, .init(name: name), on: .vm) {
-            xml ? $0.definition : VMText.detail($0, .current, .standard)
+          try await session.show(ShowVM.self, .init(name: name, version: version), on: .vm) {
+            xml || version != nil ? $0.definition : VMText.detail($0, .current, .standard)
           }
         }
       }

@@ -1,6 +1,8 @@
 import FTVSClient
 import Foundation
 import Logging
+import Primitives
+import RPC
 import Synchronization
 import Testing
 
@@ -19,6 +21,8 @@ final class FakeHost: Sendable {
   let followedAfter = Mutex<[Int64?]>([])
   /// Writes that succeed before storage fails.
   let writesLeft = Mutex(Int.max)
+  /// Definitions of virtual machines, the newest last.
+  let definitions = Mutex<[String]>(["<domain><name>web</name></domain>\n"])
   private let servers = Mutex<[RPCServer]>([])
 
   /// Runs a body with a host whose services are those named.
@@ -73,6 +77,7 @@ final class FakeHost: Sendable {
         throw RPCError(VMFailure.noSuchVM, "There is no virtual machine \(params.name).")
       }
       serveConsole(&router)
+      serveDefinitions(&router)
     case .storage: serveStorage(&router)
     case .alerts:
       // Each follower gets two alerts, and is cut then.
@@ -154,5 +159,33 @@ final class FakeHost: Sendable {
     ImageStatus(
       image: ImageName(unchecked: name), sizeBytes: Int64(bytes), allocatedBytes: 0, description: "",
       createdMilliseconds: 0, usedBy: [])
+  }
+}
+
+extension FakeHost {
+  /// One virtual machine, whose definition is refused while it says "wrong".
+  private func serveDefinitions(_ router: inout Router) {
+    @Sendable func detail(_ version: Int, _ text: String) -> VMDetail {
+      VMDetail(
+        name: VMName(unchecked: "web"), identifier: "1", state: .defined, autostart: false, failovers: 0,
+        memoryBytes: 1,
+        cpus: 1, disks: [], engine: "qemu", definition: text, version: version)
+    }
+    router.serve(ShowVM.self) { params, _ throws(RPCError) in
+      let texts = self.definitions.withLock { $0 }
+      let version = params.version ?? texts.count
+      guard texts.indices.contains(version - 1) else { throw RPCError(VMFailure.noSuchVersion, "no version") }
+      return detail(version, texts[version - 1])
+    }
+    router.serve(DefineVM.self) { params, _ throws(RPCError) in
+      guard !params.definition.contains("wrong") else { throw RPCError(VMFailure.badDefinition, "line 1: wrong") }
+      let version = self.definitions.withLock { texts -> Int? in
+        guard params.expectedVersion == nil || params.expectedVersion == texts.count else { return nil }
+        texts.append(params.definition)
+        return texts.count
+      }
+      guard let version else { throw RPCError(VMFailure.definitionChanged, "another version") }
+      return detail(version, params.definition)
+    }
   }
 }

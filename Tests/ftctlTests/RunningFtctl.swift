@@ -47,8 +47,10 @@ final class RunningFtctl: Sendable {
 
 extension Process {
   /// Starts ftctl against a stand-in host.
-  static func ftctl(_ arguments: [String], host: FakeHost) throws -> RunningFtctl {
-    var environment = ProcessInfo.processInfo.environment
+  static func ftctl(
+    _ arguments: [String], host: FakeHost, _ variables: [String: String] = [:]
+  ) throws -> RunningFtctl {
+    var environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
     environment["FTVS_RUN_DIRECTORY"] = host.directory
     let directory = Bundle.main.executableURL?.deletingLastPathComponent() ?? URL(fileURLWithPath: ".")
     return try RunningFtctl(arguments, environment, program: directory.appendingPathComponent("ftctl"))
