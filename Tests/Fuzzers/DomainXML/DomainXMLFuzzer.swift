@@ -37,7 +37,17 @@ import FuzzSupport
   }
 
   static func test(_ input: [UInt8]) throws {
-    let domain = try Domain(xml: String(decoding: input, as: UTF8.self))
+    let text = String(decoding: input, as: UTF8.self)
+    let domain = try Domain(xml: text)
     require(domain.memoryBytes > 0 && domain.topology.cpus > 0, "a domain has memory and processors")
+    let uuid = "6f1c9c1e-7c1f-4f8a-9c53-2f7d1c2f9a10"
+    let addresses = domain.interfaces.indices.map { "52:54:00:00:0\($0):01" }
+    let filled = try DefinitionText.filled(text, uuid: uuid, addresses: addresses)
+    // An address may be one that the definition gives to another interface.
+    guard let after = try? Domain(xml: filled) else { return }
+    require(
+      after.uuid == domain.uuid ?? uuid && after.disks.count == domain.disks.count, "only what was missing is new")
+    let again = try DefinitionText.filled(filled, uuid: uuid, addresses: addresses)
+    require(again == filled, "nothing is filled in twice")
   }
 }

@@ -102,8 +102,19 @@ extension VMMonitor {
     }
   }
 
-  /// Tells of files that were edited by hand, each once.
+  /// Tells of files that were edited by hand, each once. One look after another: what one found is older than what the
+  /// next one does.
   func noticeEdits() async {
+    let before = noticing
+    let look = Task {
+      await before?.value
+      await self.lookForEdits()
+    }
+    noticing = look
+    await look.value
+  }
+
+  private func lookForEdits() async {
     let found = await files.edits(of: machines.mapValues(\.record.definition), on: legsInStep).edits
     for name in reportedEdits.keys where found[name] == nil { reportedEdits[name] = nil }
     for (name, edits) in found {

@@ -27,6 +27,8 @@ public actor VMMonitor {
   var reservations: [VMName: MachineRecord] = [:]
   /// Edits by hand that alerts told of.
   var reportedEdits: [VMName: [LegID: Int]] = [:]
+  /// The look for edits that began last.
+  var noticing: Task<Void, Never>?
   /// KVM is there and does not work.
   var isAcceleratorUnusable = false
   private var queues: [VMName: [CheckedContinuation<Void, Never>]] = [:]

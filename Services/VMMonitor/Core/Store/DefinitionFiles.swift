@@ -87,13 +87,14 @@ struct DefinitionFiles: Sendable {
     do {
       // Never makes the leg's own directory: one that is missing is a leg that is away.
       guard FileSystem.exists(paths.state(.vm, on: leg)) else { return }
-      let isThere = FileSystem.read(path, limit: Self.limit) == bytes
-      try FileSystem.makeDirectory(FileSystem.parent(of: path), mode: 0o755)
-      // First, so that a file is never one that nobody wrote: cut off here, it is an earlier definition, which is known.
       let written = Self.written(beside: path)
-      if FileSystem.read(written, limit: Self.limit) != bytes {
-        try FileSystem.replace(written, with: bytes, mode: 0o644, durable: true)
-      }
+      let isThere = FileSystem.read(path, limit: Self.limit) == bytes
+      let isNoted = FileSystem.read(written, limit: Self.limit) == bytes
+      guard !isThere || !isNoted else { return }
+      try FileSystem.makeDirectory(FileSystem.parent(of: path), mode: 0o755)
+      // First, so that a file is never one that nobody wrote: cut off here, it is an earlier definition, which is known. So
+      // is a later one whose note a power cut took.
+      if !isNoted { try FileSystem.replace(written, with: bytes, mode: 0o644, durable: false) }
       if !isThere { try FileSystem.replace(path, with: bytes, mode: 0o644, durable: true) }
       try FileSystem.sync(directory: machines(on: leg))
     } catch {
