@@ -53,7 +53,9 @@ def structure(host):
 def devices(host):
     for device in (
         "<hostdev mode='subsystem' type='pci'/>", "<disk type='file'><source file='/etc/shadow'/><target dev='vda'/></disk>",
-        "<disk type='volume' device='cdrom'><source pool='ftvs' volume='x'/><target dev='sda' bus='sata'/></disk>",
+        "<disk type='volume' device='lun'><source pool='ftvs' volume='x'/><target dev='sda' bus='scsi'/></disk>",
+        "<graphics type='vnc' keymap='../../etc/passwd'><listen type='socket'/></graphics>",
+        "<graphics type='vnc'><listen type='socket' socket='/run/ftvs/vm.sock'/></graphics>",
         DISK % "../../etc/passwd", DISK % "a,readonly=off,file=/etc/shadow", DISK % "", DISK % "x" * 1000,
         (DISK % "a") + (DISK % "a"), "<disk type='volume'/>", "<interface type='bridge'><source bridge='br0'/></interface>",
         "<graphics type='vnc'/>", "<filesystem/>", "<serial type='file'/>",
