@@ -165,7 +165,7 @@ let testTargets: [Target] = [
     ] + apis),
   tests("AlertBusTests", ["AlertBusCore", "ControlState", "RPC", "Primitives", log] + apis),
   tests("LabTests", ["Lab", "ftctl", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
-  tests("ftctlTests", ["ftctl", "FTVSClient", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
+  tests("ftctlTests", ["ftctl", "FTVSClient", "BlockLayers", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
 ]
 
 /// Links only with `-sanitize=fuzzer`: `Tests/Fuzzers/run` builds these, and only where it says so do they exist.
