@@ -92,7 +92,7 @@ let services: [Target] = [
   tool("ftvs-guest", "Services/VMMonitor/GuestLauncher", []),
   .systemLibrary(name: "CLinuxFile", path: "Services/Storage/CLinuxFile"),
   library("BlockLayers", "Services/Storage/BlockLayers", ["CLinuxFile", "Primitives"]),
-  library("VHD", "Services/Storage/VHD", ["Primitives", "BlockLayers"]),
+  library("VHD", "Services/Storage/VHD", ["CLinuxFile", "Primitives", "BlockLayers"]),
   library("NBD", "Services/Storage/NBD", ["CLinuxFile", "Primitives", "BlockLayers", log]),
   library(
     "StorageCore", "Services/Storage/Core",

@@ -105,6 +105,8 @@ public struct HostPaths: Sendable, Equatable {
   public func lease(_ service: ServiceName) -> String { "\(run)/lease/\(service.rawValue)" }
   /// The file that keeps a module dead while it exists.
   public func shotMark(_ module: ModuleID) -> String { "\(run)/shot/\(module.rawValue)" }
+  /// Directory in memory of what storage has not written yet of the structure of layers.
+  public var metadataLogs: String { "\(run)/metadata" }
   /// Directory of a guest's sockets and arguments; `slot` is the instance name of its units.
   public func guest(slot: Int) -> String { "\(run)/guest/\(slot)" }
   /// Directory of a service's state on a leg: `LEG/storage`.

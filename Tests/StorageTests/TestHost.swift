@@ -45,7 +45,8 @@ final class TestHost: Sendable {
     let alerts = self.alerts
     var environment = StorageEnvironment(
       legDirectories: [.io0: leg(.io0), .io1: leg(.io1)],
-      shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], nbdSocketPath: "\(root)/run/nbd.sock",
+      shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], metadataLogs: "\(root)/run/metadata",
+      nbdSocketPath: "\(root)/run/nbd.sock",
       // Disks that are slow because of something else are not what is tested here.
       legAnswerBound: .seconds(30),
       publish: { severity, kind, subject, message, data in

@@ -11,12 +11,14 @@ final class LayerStore: Sendable {
   let files: LegFiles
   let legs: DataLegs
   let pace: ResyncPace
+  let logs: MetadataLogs
   let logger: Logger
 
-  init(files: LegFiles, legs: DataLegs, pace: ResyncPace, logger: Logger) {
+  init(files: LegFiles, legs: DataLegs, pace: ResyncPace, logs: MetadataLogs, logger: Logger) {
     self.files = files
     self.legs = legs
     self.pace = pace
+    self.logs = logs
     self.logger = logger
   }
 

@@ -55,6 +55,8 @@ extension StorageService {
         }
       }
       let known = try await knownFiles()
+      let layers = try await state.read { database in Set(try Catalog.layers(in: database).map(\.id)) }
+      await resyncs.run { self.store.logs.removeOthers(than: layers) }
       try await blocking(on: resyncs) { () throws(RPCError) in
         try self.store.onEachLeg("removing stray files") { leg throws(LegFileError) in
           for path in listed.withLock({ $0[leg] ?? [] }) where !known.contains(path) {

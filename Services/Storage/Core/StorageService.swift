@@ -66,7 +66,8 @@ public final class StorageService: Sendable {
     self.table = table
     let pace = ResyncPace { table.activity() }
     self.pace = pace
-    store = LayerStore(files: files, legs: legs, pace: pace, logger: environment.logger)
+    let logs = MetadataLogs(directory: environment.metadataLogs, logger: environment.logger)
+    store = LayerStore(files: files, legs: legs, pace: pace, logs: logs, logger: environment.logger)
   }
 
   /// Where tests stop an operation, as a kill between two steps would.

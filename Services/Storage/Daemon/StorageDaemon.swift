@@ -41,7 +41,8 @@ enum StorageDaemon {
     return StorageEnvironment(
       legDirectories: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.state(.storage, on: $0)) }),
       shotMarks: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.shotMark($0.module)) }),
-      nbdSocketPath: paths.nbdSocket, legAnswerBound: activation.configuration.legAnswerBound,
+      metadataLogs: paths.metadataLogs, nbdSocketPath: paths.nbdSocket,
+      legAnswerBound: activation.configuration.legAnswerBound,
       publish: { severity, kind, subject, message, data in
         activation.alerts.publish(severity, kind: kind, subject: subject, message: message, data: data)
       }, logger: activation.logger)
