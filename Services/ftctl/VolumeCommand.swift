@@ -10,7 +10,8 @@ struct VolumeCommand: AsyncParsableCommand {
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
       List.self, Show.self, Create.self, Import.self, Export.self, Delete.self, Undo.self, SnapshotCommand.self,
-      BackupCommand.self, CheckpointCommand.self, Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
+      BackupCommand.self, CheckpointCommand.self, Resize.self, Check.self, ScrubCommand.Volume.self, Flatten.self,
+      Rebase.self, Legs.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -250,6 +251,7 @@ enum VolumeText {
     facts.add(["In step on", Table.Cell(volume.legs.map(\.rawValue).joined(separator: " "), isWhole ? nil : .yellow)])
     facts.add(["Generation", "\(volume.generation)"])
     facts.add(["Sessions", "\(volume.sessions)"])
+    facts.add(ScrubText.fact(volume.lastScrub, times))
     var layers = Table(["LAYER", "ROLE", "ALLOCATED", "IMAGE"], right: [2])
     for layer in volume.layers {
       layers.add([

@@ -23,9 +23,11 @@ public struct VolumeStatus: WireObject, Equatable {
   public var sessions: Int
   /// Legs that hold all that was acknowledged.
   public var legs: [LegID]
+  /// What its last scrub found.
+  public var lastScrub: ScrubStatus?
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs
+    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs, lastScrub
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -40,6 +42,7 @@ public struct VolumeStatus: WireObject, Equatable {
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
     case .legs: Field(\.legs, "Legs that hold all that was acknowledged.")
+    case .lastScrub: Field(\.lastScrub, "What its last scrub found.")
     }
   }
 
@@ -53,7 +56,8 @@ public struct VolumeStatus: WireObject, Equatable {
     hasUndoLayer: Bool,
     generation: Int64,
     sessions: Int,
-    legs: [LegID]
+    legs: [LegID],
+    lastScrub: ScrubStatus? = nil
   ) {
     self.volume = volume
     self.sizeBytes = sizeBytes
@@ -65,5 +69,6 @@ public struct VolumeStatus: WireObject, Equatable {
     self.generation = generation
     self.sessions = sessions
     self.legs = legs
+    self.lastScrub = lastScrub
   }
 }

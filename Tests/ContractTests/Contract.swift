@@ -58,7 +58,8 @@ enum Contract {
         MethodDescription(ExportVolume.self), MethodDescription(ExportVolumeToCaller.self),
         MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),
-        MethodDescription(ReadVolume.self), MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
+        MethodDescription(ReadVolume.self), MethodDescription(ScrubImage.self), MethodDescription(ScrubVolume.self),
+        MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
         MethodDescription(WriteVolume.self),
       ]),
     Service(

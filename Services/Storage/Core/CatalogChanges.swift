@@ -61,6 +61,7 @@ extension Transaction {
     try execute("DELETE FROM commitIntent WHERE volume = ?", [volume.name.rawValue])
     try execute("DELETE FROM snapshot WHERE volume = ?", [volume.name.rawValue])
     try removeCheckpoints(of: volume.name)
+    try forgetScrubs(of: .volume(volume.name))
     try execute("DELETE FROM volume WHERE name = ?", [volume.name.rawValue])
   }
 

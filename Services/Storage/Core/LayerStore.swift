@@ -145,15 +145,38 @@ final class LayerStore: Sendable {
     return repaired.map { Comparison(comparedBytes: compared, repairedBytes: $0) }
   }
 
-  /// Looks for what changed on the disks in a layer's file, and repairs it. Nil when there are no two legs.
-  func scrub(_ layer: LayerRecord) throws(BlockError) -> ScrubReport? {
+  /// How a turn of a scrub ended.
+  struct ScrubTurn {
+    var layer: ScrubbedLayer
+    /// Whether the scrub is to end.
+    var isEnded = false
+    /// With what it failed, after what was found.
+    var failure: BlockError?
+  }
+
+  /// Looks for what changed on the disks in a layer's file, and repairs it, for no longer than one turn: others want the
+  /// thread, too. Less is done where there are no two legs.
+  ///
+  /// - Parameter goOn: told bytes done of the file; false ends the scrub.
+  func scrub(
+    _ layer: LayerRecord, from start: ScrubbedLayer, goOn: (_ done: Int64) -> Bool
+  ) throws(BlockError) -> ScrubTurn {
     let file = try legs.openIfThere(layer)
     defer { legs.close(layer) }
-    var run = pace.run()
-    return try file.scrub { done, _ in
-      run.paced(done)
-      return true
+    let end = ContinuousClock.now + StorageLimits.scrubTurn
+    var turn = ScrubTurn(layer: start)
+    var run = pace.run(from: start.doneBytes)
+    do throws(BlockError) {
+      turn.layer.isWhole = try file.scrub(from: start.doneBytes, into: &turn.layer.report) { done, total, _ in
+        turn.layer.doneBytes = done
+        run.paced(done)
+        turn.isEnded = !goOn(done)
+        return !turn.isEnded && (ContinuousClock.now < end || done == total)
+      }
+    } catch {
+      turn.failure = error
     }
+    return turn
   }
 }
 

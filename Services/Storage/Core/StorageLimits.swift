@@ -67,6 +67,8 @@ public enum StorageLimits {
   static let slowestCopyRate: Int64 = 4 << 20
   /// From the start of an instance to its first scrub.
   static let scrubDelay: Duration = .seconds(3600)
+  /// For how long a scrub keeps the thread from others that compare and copy legs.
+  static let scrubTurn: Duration = .seconds(1)
   /// From the end of a scrub to the next one.
   static let scrubPause: Duration = .seconds(24 * 3600)
   /// Threads for resyncs and comparisons.

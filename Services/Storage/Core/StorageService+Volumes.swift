@@ -131,6 +131,7 @@ extension StorageService {
       try await freeingSpace { () throws(RPCError) in
         try await state.write { transaction in try transaction.removeVolume(found) }
       }
+      try await endScrubs(of: .volume(name))
       try step("delete.files")
       await removeLooseFiles(found.ownLayers.map(\.path))
       return found.ownLayers

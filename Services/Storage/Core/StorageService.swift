@@ -105,7 +105,7 @@ public final class StorageService: Sendable {
       hasUndoLayer: chain.hasUndoLayer,
       generation: chain.volume.generation,
       sessions: table.sessionCount(of: chain.volume.name),
-      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)
+      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep, lastScrub: chain.lastScrub?.status)
   }
 
   private func snapshots(of chain: Chain, on leg: LegID?) -> [SnapshotStatus] {
