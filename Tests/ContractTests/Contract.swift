@@ -59,6 +59,7 @@ enum Contract {
         MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),
         MethodDescription(ReadVolume.self), MethodDescription(ScrubImage.self), MethodDescription(ScrubVolume.self),
+        MethodDescription(SetWritePolicy.self),
         MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
         MethodDescription(WriteVolume.self),
       ]),

@@ -21,13 +21,17 @@ enum Catalog {
 
   private static func volume(_ row: Row) throws -> VolumeRecord {
     let name: String = row["name"]
+    let (cacheName, oneLegName): (String, String) = (row["cache"], row["onOneLeg"])
     guard let volume = VolumeName(rawValue: name) else { throw Damaged(description: "volume name \(name)") }
+    guard let cache = CachePolicy(rawValue: cacheName), let onOneLeg = OneLegPolicy(rawValue: oneLegName) else {
+      throw Damaged(description: "volume \(name) is written \(cacheName), \(oneLegName) on one leg")
+    }
     let user: Int64? = row["clientUser"]
     return VolumeRecord(
       name: volume, sizeBytes: row["sizeBytes"], top: row["top"], generation: row["generation"],
       clientUser: user.flatMap(UInt32.init(exactly:)), connected: row["connected"],
       openForWriting: row["openForWriting"], legsDiffer: row["legsDiffer"],
-      createdMilliseconds: row["createdMilliseconds"])
+      createdMilliseconds: row["createdMilliseconds"], policy: WritePolicy(cache: cache, onOneLeg: onOneLeg))
   }
 
   // MARK: Layers

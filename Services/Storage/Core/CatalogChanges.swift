@@ -8,11 +8,12 @@ extension Transaction {
   mutating func insert(_ volume: VolumeRecord) throws {
     try execute(
       """
-      INSERT INTO volume (name, sizeBytes, top, generation, clientUser, createdMilliseconds) VALUES (?, ?, ?, ?, ?, ?)
+      INSERT INTO volume (name, sizeBytes, top, generation, clientUser, createdMilliseconds, cache, onOneLeg)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
       """,
       [
         volume.name.rawValue, volume.sizeBytes, volume.top, volume.generation, volume.clientUser.map { Int64($0) },
-        volume.createdMilliseconds,
+        volume.createdMilliseconds, volume.policy.cache.rawValue, volume.policy.onOneLeg.rawValue,
       ])
   }
 

@@ -60,6 +60,16 @@ enum Complaint {
     }
   }
 
+  static func held(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.legUnavailable,
+      """
+      Volume \(volume) is to be written on both legs only, and one is not in step; bring its I/O module online, or set the \
+      policy with volume.setWritePolicy. What was asked for may have been written to one leg.
+      """,
+      data: ["volume": .string(volume.rawValue)])
+  }
+
   static func oneLeg(_ inStep: [LegID]) -> RPCError {
     RPCError(
       StorageFailure.legUnavailable,

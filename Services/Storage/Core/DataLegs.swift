@@ -51,6 +51,9 @@ final class DataLegs: @unchecked Sendable {
     return LegID.allCases.filter { leg in known.contains { $0.leg == leg && $0.state == .inStep } }
   }
 
+  /// Whether two legs hold all that was acknowledged.
+  var areBothInStep: Bool { state.legs().count { $0.state == .inStep } == LegID.allCases.count }
+
   /// Legs on which files are made and removed: those in step, and the one that receives.
   var written: [LegID] {
     let inStep = inStep

@@ -15,6 +15,7 @@ struct VolumeRecord: Sendable, Equatable {
   var openForWriting: Bool
   var legsDiffer: Bool
   var createdMilliseconds: Int64
+  var policy = WritePolicy()
 
   /// Name under which NBD clients reach it in this generation.
   var exportName: String { ExportName(volume: name, generation: generation).description }

@@ -7,6 +7,7 @@ enum StorageAlert: String, CaseIterable {
   case volumeResized, volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
   case volumeInStep
+  case writePolicyChanged, writesHeld, writesResumed
   case readFailed
   case blocksRepaired, blocksDiffered, blocksLost
   case damagedLayer, outOfSpace

@@ -156,5 +156,10 @@ public enum StorageSchema {
       PRIMARY KEY (job, layer)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- When writes are durable, and whether they wait while only one leg is in step.
+    ALTER TABLE volume ADD COLUMN cache TEXT NOT NULL DEFAULT 'writeBack';
+    ALTER TABLE volume ADD COLUMN onOneLeg TEXT NOT NULL DEFAULT 'continue';
+    """,
   ]
 }

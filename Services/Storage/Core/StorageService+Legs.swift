@@ -59,6 +59,7 @@ extension StorageService {
       for status in statuses where status.state == .lost || status.state == .stale {
         await operations.run { self.legs.takeOut(status.leg) }
       }
+      releaseHeld()
       await tell(of: statuses)
       // Not waited for: a leg may be lost while it lasts.
       guard statuses.allSatisfy({ $0.state == .inStep }) else { continue }

@@ -21,6 +21,7 @@ extension StorageService {
     router.serve(CheckVolume.self) { (params, _) throws(RPCError) in try await self.check(params) }
     router.serve(ScrubVolume.self) { (params, _) throws(RPCError) in try await self.scrub(params) }
     router.serve(ScrubImage.self) { (params, _) throws(RPCError) in try await self.scrub(params) }
+    router.serve(SetWritePolicy.self) { (params, _) throws(RPCError) in try await self.setWritePolicy(params) }
     router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
     router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }
     router.serve(ExportVolume.self) { (params, _) throws(RPCError) in try await self.export(params) }
