@@ -28,7 +28,8 @@ enum Contract {
       name: "ftvs-hardware", firstCode: 1_000,
       methods: everyService + [
         MethodDescription(subscription: AttachModuleAgent.self), MethodDescription(BringModuleOnline.self),
-        MethodDescription(FailModule.self), MethodDescription(subscription: FollowModules.self),
+        MethodDescription(FailModule.self), MethodDescription(FailPath.self), MethodDescription(RestorePath.self),
+        MethodDescription(subscription: FollowModules.self),
         MethodDescription(GetModules.self), MethodDescription(GetServices.self), MethodDescription(InsertModule.self),
         MethodDescription(PlaceOnModule.self), MethodDescription(RemoveModule.self),
         MethodDescription(SendHeartbeat.self), MethodDescription(TakeModuleOffline.self),

@@ -66,8 +66,8 @@ final class LayerStore: Sendable {
     let inStep = legs.inStep
     for leg in legs.written {
       do throws(LegFileError) {
-        if legs.isShot(leg) { throw LegFileError(leg: leg, action: "use", path: files.roots[leg] ?? "", code: ENODEV) }
-        try body(leg)
+        if legs.isShot(leg) { throw LegFileError(leg: leg, action: "use", path: files.root(of: leg), code: ENODEV) }
+        try byEitherPath(leg, body)
         if inStep.contains(leg) { done += 1 }
       } catch {
         failures.append(error)
@@ -79,6 +79,14 @@ final class LayerStore: Sendable {
       throw Complaint.legUnavailable(failures.first.map { "\($0)" } ?? "none is in step")
     }
     for failure in failures { try legs.lose(failure.leg, reason: failure.description) }
+  }
+
+  /// All that is done to the files of a leg may be done again.
+  private func byEitherPath(_ leg: LegID, _ body: (LegID) throws(LegFileError) -> Void) throws(LegFileError) {
+    do throws(LegFileError) { try body(leg) } catch {
+      guard files.takeOtherPath(after: error) else { throw error }
+      try body(leg)
+    }
   }
 
   /// Gives a layer's file a second name.

@@ -62,7 +62,8 @@ public final class StorageService: Sendable {
   private init(state: ControlState, environment: StorageEnvironment) {
     self.state = state
     self.environment = environment
-    files = LegFiles(roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound))
+    files = LegFiles(
+      roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound), paths: environment.paths)
     legs = DataLegs(state: state, environment: environment, files: files)
     let table = VolumeTable()
     self.table = table
