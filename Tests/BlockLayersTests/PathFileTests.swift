@@ -31,9 +31,9 @@ import Testing
     func restore(_ number: Int) { unlink(mark(number)) }
 
     func paths() -> LegPaths {
-      LegPaths(directories: [one, two], marks: [mark(0), mark(1)]) { event in
-        self.events.withLock { $0.append(event) }
-      }
+      LegPaths(
+        directories: [one, two], marks: [mark(0), mark(1)],
+        tell: { event in self.events.withLock { $0.append(event) } })
     }
   }
 

@@ -107,9 +107,9 @@ public final class LegPaths: Sendable {
 
   /// Takes cut paths out of use. False when no path is left.
   public func lookAtMarks() -> Bool {
-    let cut = marks.indices.filter(isCut)
-    if cut.isEmpty { return state.withLock { $0.contains { $0.state == .active } } }
     let (isUsable, events) = state.withLock { paths -> (Bool, [Event]) in
+      // Looked for here: a mark that was seen earlier may have gone, and its path be in use again.
+      let cut = marks.indices.filter(isCut)
       var events: [Event] = []
       for number in cut where paths.indices.contains(number) && !paths[number].state.isFailed {
         let wasActive = paths[number].state == .active
@@ -135,7 +135,7 @@ public final class LegPaths: Sendable {
   public func probe(_ works: (_ directory: String) -> Bool) {
     for path in all where path.state.isFailed && !isCut(path.number) && works(path.directory) {
       let isBack = state.withLock { paths -> Bool in
-        guard paths[path.number].state == path.state else { return false }
+        guard paths[path.number].state == path.state, !isCut(path.number) else { return false }
         let isNeeded = !paths.contains { $0.state == .active }
         set(&paths[path.number], isNeeded ? .active : .standby)
         if isNeeded { changes.add(1, ordering: .acquiringAndReleasing) }
