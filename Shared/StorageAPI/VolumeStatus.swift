@@ -23,9 +23,18 @@ public struct VolumeStatus: WireObject, Equatable {
   public var sessions: Int
   /// Legs that hold all that was acknowledged.
   public var legs: [LegID]
+  /// When writes to it are durable.
+  public var cache: CachePolicy
+  /// What happens to writes while only one leg is in step.
+  public var onOneLeg: OneLegPolicy
+  /// Clients whose writes wait until both legs are in step.
+  public var waitingSessions: Int
+  /// What its last scrub found.
+  public var lastScrub: ScrubStatus?
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs
+    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs, cache,
+      onOneLeg, waitingSessions, lastScrub
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -40,6 +49,10 @@ public struct VolumeStatus: WireObject, Equatable {
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
     case .legs: Field(\.legs, "Legs that hold all that was acknowledged.")
+    case .cache: Field(\.cache, "When writes to it are durable.")
+    case .onOneLeg: Field(\.onOneLeg, "What happens to writes while only one leg is in step.")
+    case .waitingSessions: Field(\.waitingSessions, "Clients whose writes wait until both legs are in step.")
+    case .lastScrub: Field(\.lastScrub, "What its last scrub found.")
     }
   }
 
@@ -53,7 +66,11 @@ public struct VolumeStatus: WireObject, Equatable {
     hasUndoLayer: Bool,
     generation: Int64,
     sessions: Int,
-    legs: [LegID]
+    legs: [LegID],
+    cache: CachePolicy = .writeBack,
+    onOneLeg: OneLegPolicy = .continue,
+    waitingSessions: Int = 0,
+    lastScrub: ScrubStatus? = nil
   ) {
     self.volume = volume
     self.sizeBytes = sizeBytes
@@ -65,5 +82,9 @@ public struct VolumeStatus: WireObject, Equatable {
     self.generation = generation
     self.sessions = sessions
     self.legs = legs
+    self.cache = cache
+    self.onOneLeg = onOneLeg
+    self.waitingSessions = waitingSessions
+    self.lastScrub = lastScrub
   }
 }

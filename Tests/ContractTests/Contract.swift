@@ -28,7 +28,8 @@ enum Contract {
       name: "ftvs-hardware", firstCode: 1_000,
       methods: everyService + [
         MethodDescription(subscription: AttachModuleAgent.self), MethodDescription(BringModuleOnline.self),
-        MethodDescription(FailModule.self), MethodDescription(subscription: FollowModules.self),
+        MethodDescription(FailModule.self), MethodDescription(FailPath.self), MethodDescription(RestorePath.self),
+        MethodDescription(subscription: FollowModules.self),
         MethodDescription(GetModules.self), MethodDescription(GetServices.self), MethodDescription(InsertModule.self),
         MethodDescription(PlaceOnModule.self), MethodDescription(RemoveModule.self),
         MethodDescription(SendHeartbeat.self), MethodDescription(TakeModuleOffline.self),
@@ -58,7 +59,9 @@ enum Contract {
         MethodDescription(ExportVolume.self), MethodDescription(ExportVolumeToCaller.self),
         MethodDescription(FenceVolume.self), MethodDescription(GetLegs.self),
         MethodDescription(ListImages.self), MethodDescription(ListVolumes.self), MethodDescription(PromoteVolume.self),
-        MethodDescription(ReadVolume.self), MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
+        MethodDescription(ReadVolume.self), MethodDescription(ScrubImage.self), MethodDescription(ScrubVolume.self),
+        MethodDescription(SetWritePolicy.self),
+        MethodDescription(ShowVolume.self), MethodDescription(VerifyImage.self),
         MethodDescription(WriteVolume.self),
       ]),
     Service(

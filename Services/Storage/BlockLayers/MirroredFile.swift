@@ -20,16 +20,19 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     public let sums: SumFile?
     /// True once the module of this leg is removed or isolated; asked before every call.
     public let isShot: @Sendable () -> Bool
+    /// Has the leg reached by another path after a call that did not end. True when there is one.
+    public let takesOtherPath: @Sendable () -> Bool
 
     public init(
       id: LegID, file: any ByteFile, intent: IntentFile? = nil, sums: SumFile? = nil,
-      isShot: @escaping @Sendable () -> Bool = { false }
+      isShot: @escaping @Sendable () -> Bool = { false }, takesOtherPath: @escaping @Sendable () -> Bool = { false }
     ) {
       self.id = id
       self.file = file
       self.intent = intent
       self.sums = sums
       self.isShot = isShot
+      self.takesOtherPath = takesOtherPath
     }
   }
 

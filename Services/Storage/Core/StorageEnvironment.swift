@@ -13,6 +13,10 @@ public struct StorageEnvironment: Sendable {
 
   /// The storage directory of each leg.
   public var legDirectories: [LegID: String]
+  /// The same directories by each leg's second path; those of a leg that is left out are the same.
+  public var secondDirectories: [LegID: String] = [:]
+  /// Files whose existence cuts the first, and the second, path to a leg.
+  public var pathMarks: [LegID: [String]] = [:]
   /// The file whose existence says that the leg's module was shot.
   public var shotMarks: [LegID: String]
   /// Where it is kept, in memory, what layers have not written yet of their own structure (`MetadataLog`); nil keeps nothing.

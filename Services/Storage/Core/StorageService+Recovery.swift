@@ -15,8 +15,10 @@ extension StorageService {
         try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
         // Jobs go on writing.
         try transaction.execute(
-          "UPDATE volume SET openForWriting = 1 WHERE name IN (SELECT volume FROM job WHERE state = ?)",
-          [JobState.running.rawValue])
+          """
+          UPDATE volume SET openForWriting = 1
+          WHERE name IN (SELECT volume FROM job WHERE state = ? AND operation != ?)
+          """, [JobState.running.rawValue, JobRecord.Operation.scrubVolume.rawValue])
         return try Catalog.looseFiles(in: transaction.database)
       }
     }

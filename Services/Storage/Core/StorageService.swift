@@ -35,6 +35,8 @@ public final class StorageService: Sendable {
   let isStopping = Atomic(false)
   /// Whether legs are being compared.
   let isComparing = Atomic(false)
+  /// Who waits for an answer that is held until both legs are in step.
+  let held = HeldSessions()
   /// Operations that last.
   let jobs = JobControl()
   /// What was copied to a leg that was brought into step, until that is told.
@@ -60,7 +62,8 @@ public final class StorageService: Sendable {
   private init(state: ControlState, environment: StorageEnvironment) {
     self.state = state
     self.environment = environment
-    files = LegFiles(roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound))
+    files = LegFiles(
+      roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound), paths: environment.paths)
     legs = DataLegs(state: state, environment: environment, files: files)
     let table = VolumeTable()
     self.table = table
@@ -106,7 +109,9 @@ public final class StorageService: Sendable {
       hasUndoLayer: chain.hasUndoLayer,
       generation: chain.volume.generation,
       sessions: table.sessionCount(of: chain.volume.name),
-      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)
+      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep, cache: chain.volume.policy.cache,
+      onOneLeg: chain.volume.policy.onOneLeg, waitingSessions: held.count(of: chain.volume.name),
+      lastScrub: chain.lastScrub?.status)
   }
 
   private func snapshots(of chain: Chain, on leg: LegID?) -> [SnapshotStatus] {

@@ -17,6 +17,8 @@ public struct NBDLimits: Sendable, Hashable {
   public var negotiationSeconds = 30
   /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
   public var flushesPerConnection = 16
+  /// Answers of one connection that may wait until its device lets them go on; with one more it is ended.
+  public var heldAnswers = 4096
   /// Threads for flushes, of all connections.
   public var flushThreads = 32
   /// Bytes that one request to cache reads ahead; of a longer range the rest is left as it is.
