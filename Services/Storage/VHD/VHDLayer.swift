@@ -47,6 +47,8 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
 
   let file: any ByteFile
   let parent: (any BlockDevice)?
+  /// Where what this file does not hold is; nil where the parent is asked.
+  let owners: OwnerMap?
   let lock = ReadWriteLock()
   /// Nil in fixed files.
   let map: BlockMap?
@@ -83,6 +85,7 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     }
     self.file = file
     self.parent = parent?.device
+    owners = OwnerMap(OwnerMap.run(from: parent?.device as? VHDLayer))
     self.structure = structure
     isReadOnly = readOnly
     size = structure.size
