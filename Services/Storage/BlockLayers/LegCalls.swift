@@ -64,6 +64,9 @@ public final class LegCalls: Sendable {
     return call.hasEnded(within: bound - patience)
   }
 
+  /// Has a thread of a leg do something, when one is free.
+  func hand(_ leg: LegID, _ body: @escaping @Sendable () -> Void) { lane(leg).pool.submit(body) }
+
   /// Begins something on a leg.
   func begin<T: Sendable, E: Error>(
     on leg: LegID, _ body: @escaping @Sendable () throws(E) -> T

@@ -116,7 +116,19 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
       let copy = CallBuffer(buffer)
       return try together { (leg) throws(BlockError) in try leg.file.write(copy.content, at: offset) }
     }
+    if buffer.count >= SecondWrite.least { return try writeAtOnce(buffer, at: offset) }
     try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
+  }
+
+  /// Writes to both legs at the same time.
+  private func writeAtOnce(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+    let members = try members()
+    let second = members.second.map { SecondWrite($0, buffer, at: offset) }
+    if let second, let leg = members.second { calls.hand(leg.id) { second.run() } }
+    let first = Self.outcome { () throws(BlockError) in
+      try members.first.gated { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
+    }
+    try settle(members, first, second?.finish())
   }
 
   public func truncate(to size: Int64) throws(BlockError) {

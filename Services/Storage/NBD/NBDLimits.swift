@@ -23,6 +23,8 @@ public struct NBDLimits: Sendable, Hashable {
   public var flushThreads = 32
   /// Bytes that one request to cache reads ahead; of a longer range the rest is left as it is.
   public var cacheBytes = 32 << 20
+  /// Milliseconds without a request after which a connection gives back the memory of large ones, some 1 MiB.
+  public var idleMilliseconds = 1000
   /// Bytes of memory, of all connections, for reads of more than 512 KiB by clients without structured replies, whose
   /// answers must be in one piece. A further one waits. Other requests of any size get by with their connection's buffers.
   public var largeReadBytes = 256 << 20

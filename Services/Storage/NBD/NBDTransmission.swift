@@ -55,7 +55,7 @@ struct NBDTransmission: ~Copyable {
       try? connection.sendQueued()
     }
     while true {
-      if input.available < NBD.requestLength { try output.send() }
+      if input.available < NBD.requestLength { try receiveHeader(&input) }
       let header = try input.need(NBD.requestLength)
       guard header.big(UInt32.self, at: 0) == NBD.requestMagic else {
         throw .breach("request without its magic number")
@@ -77,6 +77,20 @@ struct NBDTransmission: ~Copyable {
       }
       request.objection = check(request, command)
       try execute(request, command, &input)
+    }
+  }
+
+  /// Sends what was answered and waits for the next request. A client that asks for nothing for a while costs little memory.
+  private mutating func receiveHeader(_ input: inout NBDInput) throws(NBDEnd) {
+    try output.send()
+    while input.available < NBD.requestLength {
+      if !connection.watchesIdleness, input.holdsMuch || output.holdsMuch {
+        connection.watchIdleness(milliseconds: limits.idleMilliseconds)
+      }
+      if try input.receiveMore(of: NBD.requestLength) { continue }
+      input.giveBack()
+      output.giveBack()
+      connection.watchIdleness(milliseconds: nil)
     }
   }
 

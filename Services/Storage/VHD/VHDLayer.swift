@@ -49,6 +49,8 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
   let parent: (any BlockDevice)?
   /// Where what waits for a flush survives the process; nil where that is of no use.
   public let log: MetadataLog?
+  /// Where what this file does not hold is; nil where the parent is asked.
+  let owners: OwnerMap?
   let lock = ReadWriteLock()
   /// Nil in fixed files.
   let map: BlockMap?
@@ -89,6 +91,7 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     self.file = file
     self.parent = parent?.device
     self.log = log
+    owners = OwnerMap(OwnerMap.run(from: parent?.device as? VHDLayer))
     self.structure = structure
     isReadOnly = readOnly
     size = structure.size
