@@ -19,13 +19,15 @@ public struct VolumeStatus: WireObject, Equatable {
   public var hasUndoLayer: Bool
   /// Grows with every fence; an export is valid for one generation.
   public var generation: Int64
+  /// Times that it was opened for writing: while this and the topmost layer are the same, nobody wrote.
+  public var openings: Int64?
   /// NBD clients connected now.
   public var sessions: Int
   /// Legs that hold all that was acknowledged.
   public var legs: [LegID]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs
+    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, openings, sessions, legs
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -38,6 +40,10 @@ public struct VolumeStatus: WireObject, Equatable {
     case .checkpoints: Field(\.checkpoints, "Its checkpoints, the oldest first.")
     case .hasUndoLayer: Field(\.hasUndoLayer, "Whether what is written can be discarded.")
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
+    case .openings:
+      Field(
+        \.openings,
+        "Times that it was opened for writing: while this and the topmost layer are the same, nobody wrote.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
     case .legs: Field(\.legs, "Legs that hold all that was acknowledged.")
     }
@@ -52,6 +58,7 @@ public struct VolumeStatus: WireObject, Equatable {
     checkpoints: [CheckpointStatus] = [],
     hasUndoLayer: Bool,
     generation: Int64,
+    openings: Int64? = nil,
     sessions: Int,
     legs: [LegID]
   ) {
@@ -63,6 +70,7 @@ public struct VolumeStatus: WireObject, Equatable {
     self.checkpoints = checkpoints
     self.hasUndoLayer = hasUndoLayer
     self.generation = generation
+    self.openings = openings
     self.sessions = sessions
     self.legs = legs
   }

@@ -143,6 +143,15 @@ struct RunningMonitor: Sendable {
   }
 }
 
+/// After how many calls to the outside a monitor is killed.
+enum CutOffs {
+  /// A quarter of them, another one in each run; all where `FTVS_EVERY_CUT_OFF` is set.
+  static func some(of count: Int) -> [Int] {
+    guard ProcessInfo.processInfo.environment["FTVS_EVERY_CUT_OFF"] == nil else { return Array(0..<count) }
+    return Array(stride(from: Int.random(in: 0..<4), to: count, by: 4))
+  }
+}
+
 /// Returns when the first of both is done.
 func either(_ first: @escaping @Sendable () async -> Void, _ second: @escaping @Sendable () async -> Void) async {
   let (stream, continuation) = AsyncStream<Void>.makeStream()

@@ -27,7 +27,7 @@ enum Catalog {
       name: volume, sizeBytes: row["sizeBytes"], top: row["top"], generation: row["generation"],
       clientUser: user.flatMap(UInt32.init(exactly:)), connected: row["connected"],
       openForWriting: row["openForWriting"], legsDiffer: row["legsDiffer"],
-      createdMilliseconds: row["createdMilliseconds"])
+      createdMilliseconds: row["createdMilliseconds"], openings: row["openings"])
   }
 
   // MARK: Layers

@@ -15,6 +15,8 @@ struct VolumeRecord: Sendable, Equatable {
   var openForWriting: Bool
   var legsDiffer: Bool
   var createdMilliseconds: Int64
+  /// Times that it was opened for writing.
+  var openings: Int64 = 0
 
   /// Name under which NBD clients reach it in this generation.
   var exportName: String { ExportName(volume: name, generation: generation).description }

@@ -127,5 +127,9 @@ public enum StorageSchema {
     """
     ALTER TABLE image ADD COLUMN contentSHA256 TEXT;
     """,
+    """
+    -- Times that the volume was opened for writing: who finds it unchanged knows that nobody wrote meanwhile.
+    ALTER TABLE volume ADD COLUMN openings INTEGER NOT NULL DEFAULT 0;
+    """,
   ]
 }
