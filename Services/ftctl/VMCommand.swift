@@ -12,7 +12,7 @@ struct VMCommand: AsyncParsableCommand {
       List.self, Show.self, Define.self, Undefine.self, Start.self, Shutdown.self, Kill.self, Pause.self, Resume.self,
       Save.self, DiscardSaved.self, Release.self,
       Reset.self, Interrupt.self, Keys.self, Screenshot.self, Autostart.self, VMConsoleCommand.self, Follow.self,
-      Availability.self,
+      Availability.self, Top.self,
     ])
 
   struct List: AsyncParsableCommand {

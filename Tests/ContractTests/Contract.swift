@@ -39,6 +39,7 @@ enum Contract {
         MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self),
         MethodDescription(subscription: FollowVMs.self),
         MethodDescription(GetScreenshot.self), MethodDescription(GetVMAvailability.self),
+        MethodDescription(GetVMStatistics.self),
         MethodDescription(InterruptVM.self), MethodDescription(KillVM.self), MethodDescription(ListVMs.self),
         MethodDescription(subscription: OpenConsole.self), MethodDescription(PauseVM.self),
         MethodDescription(ReleaseVM.self), MethodDescription(ResetVM.self), MethodDescription(ResumeVM.self),

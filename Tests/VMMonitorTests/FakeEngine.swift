@@ -112,6 +112,16 @@ final class FakeInstance: VMInstance {
     ]
   }
 
+  func statistics() async throws(EngineError) -> EngineStatistics {
+    await life.enter("statistics \(unit)")
+    var statistics = EngineStatistics()
+    var disk = EngineStatistics.Disk()
+    disk.readBytes = 4096
+    disk.readOperations = 1
+    statistics.disks["vda"] = disk
+    return statistics
+  }
+
   func save(to descriptor: Int32) async throws(EngineError) {
     await life.enter("save \(unit)")
     let (memory, failure) = host.state.withLock { ($0.processes[unit]?.memory, $0.saveFailure) }

@@ -82,6 +82,21 @@ import VMAPI
     #expect(bench.host.state.withLock { $0.loaded } == ["work"])
   }
 
+  @Test func aLegThatComesBackGetsTheSavedMemory() async throws {
+    let bench = try Bench()
+    let monitor = try await saved(bench)
+    let file = try #require(try await monitor.show().saved?.identifier)
+    let path = "\(bench.directory)/io1/vm/saved"
+    for damage in [Data(), Data([UInt8](repeating: 1, count: 3 << 20 + 4))] {
+      try damage.write(to: URL(fileURLWithPath: "\(path)/\(file)"))
+      try Data().write(to: URL(fileURLWithPath: "\(path)/of-nobody"))
+      await monitor.monitor.restoreStates(on: .io1)
+      #expect(files(bench, "io1") == [file])
+      let other = try Data(contentsOf: URL(fileURLWithPath: "\(bench.directory)/io0/vm/saved/\(file)"))
+      #expect(try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(file)")) == other)
+    }
+  }
+
   @Test func withoutALegItGoesOnRunning() async throws {
     let bench = try Bench()
     let monitor = try await running(bench)

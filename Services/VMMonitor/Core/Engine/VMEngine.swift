@@ -53,6 +53,8 @@ public protocol VMInstance: AnyObject, Sendable {
   func screenshot() async throws(EngineError) -> [UInt8]
   /// Presses its power button.
   func powerDown() async throws(EngineError)
+  /// What it counted.
+  func statistics() async throws(EngineError) -> EngineStatistics
   /// Writes its memory and devices to a descriptor. It is paused before, and was flushed to its disks.
   func save(to descriptor: Int32) async throws(EngineError)
   /// Ends a save that is under way; when this returns it can be resumed. None is no error.

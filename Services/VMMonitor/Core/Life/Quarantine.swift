@@ -1,3 +1,4 @@
+import HostConfiguration
 import Primitives
 import RPC
 import VMAPI
@@ -12,6 +13,12 @@ public struct QuarantinePolicy: Sendable, Equatable {
   public var window = Duration.seconds(180)
 
   public init() {}
+
+  /// As the host's configuration says.
+  public init(_ configuration: HostConfiguration) {
+    if let failures = configuration.quarantineFailures { self.failures = failures }
+    if let seconds = configuration.quarantineWindowSeconds { window = .seconds(seconds) }
+  }
 
   /// The failures that still count, with a new one, the oldest first. Times in milliseconds since 1970.
   func counted(_ earlier: [Int64], at time: Int64) -> [Int64] {

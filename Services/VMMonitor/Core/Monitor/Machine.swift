@@ -26,6 +26,10 @@ struct Machine {
   /// Storage was not asked yet, or did not answer, to end the sessions of its disks.
   var holdsDisks = false
 
+  /// What it used, the newest last.
+  var samples: [VMSample] = []
+  /// Whether this monitor has looked at what the one before left; set for what it began itself.
+  var isTakenOver = true
   /// Where and when it failed last by itself, as far as is known.
   var lastFailure: (module: ModuleID, time: Int64)?
   /// When alerts told last of what it did.

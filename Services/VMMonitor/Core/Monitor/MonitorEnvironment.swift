@@ -28,6 +28,8 @@ public struct MonitorEnvironment: Sendable {
   public var bootIdentity: String
   /// The Unix user of the guests of a slot, or nil when the host has none.
   public var guestUser: @Sendable (_ slot: Int) async -> UInt32?
+  /// What a guest's unit takes of the host.
+  public var usage: @Sendable (_ unit: String, _ module: ModuleID, _ processID: Int?) async -> GuestUsage
   public var timing: MonitorTiming
   public var logger: Logger
 
@@ -35,6 +37,8 @@ public struct MonitorEnvironment: Sendable {
     state: ControlState, units: any UnitManager, engine: any VMEngine, consoles: ConsoleConnector?,
     hardware: any RPCCaller, storage: any RPCCaller, publish: @escaping Publish, paths: HostPaths, module: ModuleID,
     bootIdentity: String, guestUser: @escaping @Sendable (_ slot: Int) async -> UInt32?,
+    usage: @escaping @Sendable (_ unit: String, _ module: ModuleID, _ processID: Int?) async -> GuestUsage =
+      GuestUsage.reader(),
     timing: MonitorTiming = MonitorTiming(), logger: Logger
   ) {
     self.state = state
@@ -48,6 +52,7 @@ public struct MonitorEnvironment: Sendable {
     self.module = module
     self.bootIdentity = bootIdentity
     self.guestUser = guestUser
+    self.usage = usage
     self.timing = timing
     self.logger = logger
   }
@@ -88,6 +93,8 @@ public struct MonitorTiming: Sendable {
   public var quarantine = QuarantinePolicy()
   /// Between attempts to let a guest go on that an I/O error stopped.
   public var resumeInterval = Duration.seconds(5)
+  /// Between samples of what guests use.
+  public var sampleInterval = Duration.seconds(5)
   /// Between alerts of the same kind about what one guest does.
   public var reportInterval = Duration.seconds(10)
   /// How often the time of the last sign of life is written.

@@ -10,7 +10,10 @@ import VMAPI
 extension VMMonitor {
   /// Reads the records. When this returns the monitor can answer; guests are looked after by `run`.
   public func load() async throws(RPCError) {
-    for record in try await store.all() { machines[record.name] = Machine(record) }
+    for record in try await store.all() {
+      machines[record.name] = Machine(record)
+      machines[record.name]?.isTakenOver = false
+    }
     isAcceleratorUnusable = try await store.setting(Self.unusableAccelerator) == environment.bootIdentity
     if try await store.setting("boot") != environment.bootIdentity { try await hostStarted() }
   }
@@ -54,6 +57,7 @@ extension VMMonitor {
       group.addTask { try await self.followModules() }
       group.addTask { await self.followLegs() }
       group.addTask { try await self.giveLifeSigns() }
+      group.addTask { try await self.takeSamples() }
       try await group.next()
       group.cancelAll()
     }
@@ -63,8 +67,27 @@ extension VMMonitor {
   func takeOver() async {
     let lastSeen = await lifeSign.read()
     for name in mostUrgentFirst() {
-      Task { _ = try? await self.exclusive(name) { await $0.takeOver(name, lastSeen: lastSeen) } }
+      Task { _ = try? await self.exclusive(name) { await $0.takeOverFirst(name, lastSeen: lastSeen) } }
     }
+  }
+
+  /// An operation on a guest that finds it as this monitor knows it: looked at before, also where it comes as the first thing
+  /// after a failover.
+  func operate<T: Sendable>(
+    on name: VMName, _ body: @escaping @Sendable (isolated VMMonitor) async throws(RPCError) -> T
+  ) async throws(RPCError) -> T {
+    try await exclusive(name) { monitor async throws(RPCError) in
+      if monitor.machines[name]?.isTakenOver == false {
+        await monitor.takeOverFirst(name, lastSeen: await monitor.lifeSign.read())
+      }
+      return try await body(monitor)
+    }
+  }
+
+  private func takeOverFirst(_ name: VMName, lastSeen: Int64?) async {
+    guard machines[name]?.isTakenOver == false else { return }
+    machines[name]?.isTakenOver = true
+    await takeOver(name, lastSeen: lastSeen)
   }
 
   private func takeOver(_ name: VMName, lastSeen: Int64?) async {

@@ -36,6 +36,7 @@ public enum VMService {
     router.serve(GetVMAvailability.self) { params, _ async throws(RPCError) in
       GetVMAvailability.Result(vms: try await monitor.availability(params.name))
     }
+    router.serve(GetVMStatistics.self) { params, _ async throws(RPCError) in try await monitor.statistics(params) }
     router.serve(FollowVMs.self) { _, _ async throws(RPCError) in await monitor.follow() }
   }
 
@@ -53,12 +54,12 @@ public enum VMService {
     }
     router.serve(KillVM.self) { params, _ async throws(RPCError) in try await monitor.kill(params.name) }
     router.serve(PauseVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
         try await monitor.pause(params.name)
       }
     }
     router.serve(ResumeVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
         try await monitor.letGoOn(params.name)
       }
     }
@@ -66,10 +67,10 @@ public enum VMService {
 
   private static func serveSaving(_ monitor: VMMonitor, _ router: inout Router) {
     router.serve(SaveVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in try await monitor.save(params.name) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.save(params.name) }
     }
     router.serve(DiscardSavedVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
         try await monitor.discardSaved(params.name)
       }
     }
@@ -82,13 +83,13 @@ public enum VMService {
 
   private static func serveSignals(_ monitor: VMMonitor, _ router: inout Router) {
     router.serve(ResetVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in try await monitor.reset(params) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.reset(params) }
     }
     router.serve(InterruptVM.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in try await monitor.interrupt(params) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.interrupt(params) }
     }
     router.serve(SendKeys.self) { params, _ async throws(RPCError) in
-      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in try await monitor.sendKeys(params) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.sendKeys(params) }
     }
     router.serve(GetScreenshot.self) { params, _ async throws(RPCError) in try await monitor.screenshot(params.name) }
   }
