@@ -27,7 +27,8 @@ public enum GetVMStatistics: RPCMethod {
       case .name: Field(\.name, "Only this one.")
       case .samples:
         Field(
-          \.samples, "How many of the newest samples of each; 2 when left out. One is taken every 5 seconds.", in: 1...360)
+          \.samples, "How many of the newest samples of each; 2 when left out. One is taken every 5 seconds.",
+          in: 1...360)
       }
     }
 

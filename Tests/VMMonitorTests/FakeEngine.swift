@@ -122,12 +122,14 @@ final class FakeInstance: VMInstance {
     return statistics
   }
 
+  /// What follows a guest's memory: more than a socket holds, so that somebody has to read it.
+  static let filler = 512 << 10
+
   func save(to descriptor: Int32) async throws(EngineError) {
     await life.enter("save \(unit)")
     let (memory, failure) = host.state.withLock { ($0.processes[unit]?.memory, $0.saveFailure) }
     guard let memory else { throw .notAnswering("gone") }
-    // More than a socket holds, so that somebody has to read it.
-    let bytes = Array(memory.utf8) + [UInt8](repeating: 7, count: 3 << 20)
+    let bytes = Array(memory.utf8) + [UInt8](repeating: 7, count: Self.filler)
     guard Self.send(bytes[..<(failure ?? bytes.count)], to: descriptor) else { throw .refused("nobody reads") }
     await life.enter("saved \(unit)")
     if failure != nil { throw .refused("test") }
@@ -138,8 +140,8 @@ final class FakeInstance: VMInstance {
   func load(from descriptor: Int32) async throws(EngineError) {
     await life.enter("load \(unit)")
     let bytes = Self.receive(from: descriptor)
-    guard bytes.suffix(3 << 20).allSatisfy({ $0 == 7 }), bytes.count > 3 << 20 else { throw .refused("damaged") }
-    let memory = String(decoding: bytes.dropLast(3 << 20), as: UTF8.self)
+    guard bytes.count > Self.filler, bytes.suffix(Self.filler) == [UInt8](repeating: 7, count: Self.filler)[...] else { throw .refused("damaged") }
+    let memory = String(decoding: bytes.dropLast(Self.filler), as: UTF8.self)
     host.state.withLock { $0.loaded.append(memory) }
     try change {
       $0.memory = memory

@@ -9,36 +9,38 @@ import VMAPI
 @Suite(.timeLimit(.minutes(2))) struct LifeTableTests {
   private let name = VMName(unchecked: "a")
 
-  @Test(arguments: VMState.allCases)
-  func whatTheTableRefusesIsRefusedWithTheWayOut(state: VMState) async throws {
+  @Test func whatTheTableRefusesIsRefusedWithTheWayOut() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()
     try await monitor.define(Bench.definition())
-    try await monitor.monitor.pretend(name, to: state)
-    for operation in LifeTable.Operation.allCases {
-      guard case .refused(let remedy) = LifeTable.outcome(of: operation, in: state) else { continue }
-      let error = try await #require(throws: RPCError.self, "\(operation) when \(state)") {
-        try await ask(operation, monitor)
+    for state in VMState.allCases {
+      try await monitor.monitor.pretend(name, to: state)
+      for operation in LifeTable.Operation.allCases {
+        guard case .refused(let remedy) = LifeTable.outcome(of: operation, in: state) else { continue }
+        let error = try await #require(throws: RPCError.self, "\(operation) when \(state)") {
+          try await ask(operation, monitor)
+        }
+        #expect(error.matches(VMFailure.wrongState), "\(operation) when \(state): \(error)")
+        #expect(error.data["state"] == .string(state.rawValue))
+        #expect(error.message == LifeTable.sentence(name, state, remedy))
+        #expect(error.message.contains("ftctl vm "))
+        #expect(try await monitor.show().state == state, "\(operation) when \(state)")
       }
-      #expect(error.matches(VMFailure.wrongState), "\(operation) when \(state): \(error)")
-      #expect(error.data["state"] == .string(state.rawValue))
-      #expect(error.message == LifeTable.sentence(name, state, remedy))
-      #expect(error.message.contains("ftctl vm "))
-      #expect(try await monitor.show().state == state, "\(operation) when \(state)")
     }
     #expect(bench.host.running.isEmpty)
   }
 
-  @Test(arguments: VMState.allCases)
-  func whatIsSoAlreadyChangesNothing(state: VMState) async throws {
+  @Test func whatIsSoAlreadyChangesNothing() async throws {
     let bench = try Bench()
     let monitor = try await bench.monitor()
     try await monitor.define(Bench.definition())
-    for operation in LifeTable.Operation.allCases
-    where LifeTable.outcome(of: operation, in: state) == .already && !waits(operation, state) {
-      try await monitor.monitor.pretend(name, to: state)
-      try await ask(operation, monitor)
-      #expect(try await monitor.show().state == state, "\(operation) when \(state)")
+    for state in VMState.allCases {
+      for operation in LifeTable.Operation.allCases
+      where LifeTable.outcome(of: operation, in: state) == .already && !waits(operation, state) {
+        try await monitor.monitor.pretend(name, to: state)
+        try await ask(operation, monitor)
+        #expect(try await monitor.show().state == state, "\(operation) when \(state)")
+      }
     }
     #expect(bench.host.running.isEmpty)
   }

@@ -35,7 +35,7 @@ import VMAPI
     let monitor = try await saved(bench)
     #expect(bench.host.state.withLock { $0.processes.isEmpty })
     let state = try #require(try await monitor.show().saved)
-    #expect(state.sizeBytes == 3 << 20 + 4)
+    #expect(state.sizeBytes == Int64(FakeInstance.filler + 4))
     for leg in ["io0", "io1"] { #expect(files(bench, leg) == [state.identifier]) }
     #expect(try await monitor.start().state == .running)
     #expect(bench.host.state.withLock { $0.loaded } == ["work"])
@@ -87,7 +87,7 @@ import VMAPI
     let monitor = try await saved(bench)
     let file = try #require(try await monitor.show().saved?.identifier)
     let path = "\(bench.directory)/io1/vm/saved"
-    for damage in [Data(), Data([UInt8](repeating: 1, count: 3 << 20 + 4))] {
+    for damage in [Data(), Data([UInt8](repeating: 1, count: FakeInstance.filler + 4))] {
       try damage.write(to: URL(fileURLWithPath: "\(path)/\(file)"))
       try Data().write(to: URL(fileURLWithPath: "\(path)/of-nobody"))
       await monitor.monitor.restoreStates(on: .io1)

@@ -70,6 +70,7 @@ enum LifeTable {
     // A paused guest is let go on, for it has to run to shut down.
     case .shutDown:     Row( same,          to(.defined),  to(.stopping), to(.stopping), no(.wait),     same,          to(.stopping), to(.defined),  same,          same)
     case .kill:         Row( same,          to(.defined),  to(.defined),  to(.defined),  to(.defined),  same,          to(.defined),  to(.defined),  to(.defined),  same)
+    // (A start from saved memory that is ended before it was loaded leaves the machine saved.)
     // A guest that its engine stopped is held, too, from then on.
     case .pause:        Row( no(.start),    no(.wait),     to(.paused),   to(.paused),   no(.wait),     no(.start),    no(.wait),     no(.wait),     no(.start),    no(.release))
     case .resume:       Row( no(.start),    no(.wait),     same,          to(.running),  no(.wait),     no(.start),    no(.wait),     no(.wait),     no(.start),    no(.release))

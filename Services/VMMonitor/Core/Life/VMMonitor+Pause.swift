@@ -43,11 +43,17 @@ extension VMMonitor {
   func withInstance<T: Sendable>(
     _ name: VMName, _ body: (any VMInstance) async throws(EngineError) -> T
   ) async throws(RPCError) -> T {
+    let instance = try connected(name)
+    do { return try await body(instance) } catch { throw RPCError(error, name) }
+  }
+
+  /// A guest's connection, or an error where it has none just now.
+  @discardableResult func connected(_ name: VMName) throws(RPCError) -> any VMInstance {
     guard let instance = try machine(name).instance else {
       throw RPCError(
         VMFailure.engineFailed, "The process of '\(name)' is not connected at this moment; try again.",
         data: ["name": .string(name.rawValue)])
     }
-    do { return try await body(instance) } catch { throw RPCError(error, name) }
+    return instance
   }
 }

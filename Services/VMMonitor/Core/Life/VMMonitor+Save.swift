@@ -21,6 +21,8 @@ extension VMMonitor {
     let wasPaused = try machine(name).record.isHeld
     let identifier = "\(try machine(name).record.uuid).\(Self.randomName())"
     let cause = "it was saved to disk"
+    machines[name]?.savingIdentifier = identifier
+    defer { machines[name]?.savingIdentifier = nil }
     try await commit(name, .down(atMilliseconds: now(), planned: true, cause: cause)) { $0.phase = .saving }
     let written: SavedStateWriter.Written
     do throws(RPCError) {
@@ -104,7 +106,10 @@ extension VMMonitor {
       try? await instance.cancelSave()
       if !machine.record.isHeld { try? await instance.resume() }
     }
-    note(name) { $0.paused = nil }
+    note(name) {
+      $0.paused = nil
+      $0.savingIdentifier = nil
+    }
     await removeUnnamedStates()
     alert(
       .error, "vmSaveFailed", name,
@@ -126,8 +131,12 @@ extension VMMonitor {
   /// Throws a saved state away.
   func discardSaved(_ name: VMName) async throws(RPCError) -> VMSummary {
     guard try admits(.discardSaved, name) else { return try machine(name).summary }
-    // Its process may still be there.
-    if try machine(name).record.saved?.volumes == nil { try await settle(name) }
+    if try machine(name).record.saved?.volumes == nil {
+      // Its process may still be there. What its disks are no longer matters: one may be gone for good.
+      forgetProcess(name)
+      try await proveGone(name)
+      await releaseDisks(name)
+    }
     try await commit(name) {
       $0.phase = .off
       $0.saved = nil
@@ -139,12 +148,15 @@ extension VMMonitor {
     return try machine(name).summary
   }
 
-  /// Removes files of saved memory that no record names.
+  /// Removes files of saved memory that no record names, and that nobody is writing.
   func removeUnnamedStates() async {
-    // One that is being written is named by no record yet.
-    guard !machines.values.contains(where: { $0.record.phase == .saving }) else { return }
-    let identifiers = Set(machines.values.compactMap(\.record.saved?.identifier))
-    await savedStates.removeAll(except: identifiers, on: legsOfState)
+    for leg in legsOfState {
+      let names = await savedStates.names(on: leg)
+      // Decided after they were listed: what is begun meanwhile is not among them.
+      let named = machines.values.flatMap { [$0.record.saved?.identifier, $0.savingIdentifier] }
+      let unwanted = names.filter { !named.contains($0) }
+      if !unwanted.isEmpty { await savedStates.remove(unwanted, on: leg) }
+    }
   }
 
   /// Brings saved memory to a leg that came back without it.

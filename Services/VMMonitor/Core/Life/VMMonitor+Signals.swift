@@ -53,6 +53,7 @@ extension VMMonitor {
   ) async throws(RPCError) -> VMSummary where M.Params: KeyedParams, M.Result == VMSummary {
     if let earlier = try await environment.state.answer(for: method, params) { return earlier }
     _ = try admits(operation, name)
+    try connected(name)
     let machine = try machine(name)
     let summary = machine.summary
     let answer = try await environment.state.perform(method, params) { _ in summary }

@@ -26,6 +26,8 @@ struct Machine {
   /// Storage was not asked yet, or did not answer, to end the sessions of its disks.
   var holdsDisks = false
 
+  /// The file that its memory is being written to.
+  var savingIdentifier: String?
   /// What it used, the newest last.
   var samples: [VMSample] = []
   /// Whether this monitor has looked at what the one before left; set for what it began itself.

@@ -67,7 +67,8 @@ public enum VMService {
 
   private static func serveSaving(_ monitor: VMMonitor, _ router: inout Router) {
     router.serve(SaveVM.self) { params, _ async throws(RPCError) in
-      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.save(params.name) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.save(params.name)
+      }
     }
     router.serve(DiscardSavedVM.self) { params, _ async throws(RPCError) in
       try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
@@ -86,10 +87,12 @@ public enum VMService {
       try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.reset(params) }
     }
     router.serve(InterruptVM.self) { params, _ async throws(RPCError) in
-      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.interrupt(params) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.interrupt(params)
+      }
     }
     router.serve(SendKeys.self) { params, _ async throws(RPCError) in
-      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.sendKeys(params) }
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.sendKeys(params)
+      }
     }
     router.serve(GetScreenshot.self) { params, _ async throws(RPCError) in try await monitor.screenshot(params.name) }
   }

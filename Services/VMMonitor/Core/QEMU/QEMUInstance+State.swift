@@ -11,8 +11,16 @@ extension QEMUInstance {
 
   func save(to descriptor: Int32) async throws(EngineError) {
     try await execute("migrate-set-parameters", ["max-bandwidth": .integer(Self.bandwidth)])
+    try await migrate("migrate", over: descriptor)
+  }
+
+  private func migrate(_ command: String, over descriptor: Int32) async throws(EngineError) {
     _ = try await value("getfd", ["fdname": .string(Self.descriptorName)], passing: descriptor)
-    try await execute("migrate", ["uri": .string("fd:\(Self.descriptorName)")])
+    do { try await execute(command, ["uri": .string("fd:\(Self.descriptorName)")]) } catch {
+      // It was not taken: whoever waits at its other end is to hear of that.
+      try? await execute("closefd", ["fdname": .string(Self.descriptorName)])
+      throw error
+    }
     try await untilMigrated()
   }
 
@@ -25,9 +33,7 @@ extension QEMUInstance {
   }
 
   func load(from descriptor: Int32) async throws(EngineError) {
-    _ = try await value("getfd", ["fdname": .string(Self.descriptorName)], passing: descriptor)
-    try await execute("migrate-incoming", ["uri": .string("fd:\(Self.descriptorName)")])
-    try await untilMigrated()
+    try await migrate("migrate-incoming", over: descriptor)
   }
 
   /// Returns when the stream is complete. QEMU tells of that by events to those who knew beforehand; a monitor may come

@@ -56,13 +56,17 @@ struct SavedStateFiles: Sendable {
     return nil
   }
 
-  /// Removes what no record names. A leg that does not answer is left for another time.
-  func removeAll(except identifiers: Set<String>, on legs: [LegID]) async {
-    for leg in legs {
-      let directory = directory(on: leg)
-      _ = await run {
-        for name in FileSystem.names(in: directory) where !identifiers.contains(name) { unlink("\(directory)/\(name)") }
-      }
+  /// The files of a leg; none where it does not answer.
+  func names(on leg: LegID) async -> [String] {
+    let directory = directory(on: leg)
+    return await run { FileSystem.names(in: directory) } ?? []
+  }
+
+  /// Removes files. A leg that does not answer keeps them for another time.
+  func remove(_ names: [String], on leg: LegID) async {
+    let directory = directory(on: leg)
+    _ = await run {
+      for name in names { unlink("\(directory)/\(name)") }
     }
   }
 
