@@ -140,7 +140,9 @@ final class FakeInstance: VMInstance {
   func load(from descriptor: Int32) async throws(EngineError) {
     await life.enter("load \(unit)")
     let bytes = Self.receive(from: descriptor)
-    guard bytes.count > Self.filler, bytes.suffix(Self.filler) == [UInt8](repeating: 7, count: Self.filler)[...] else { throw .refused("damaged") }
+    guard bytes.count > Self.filler, bytes.suffix(Self.filler) == [UInt8](repeating: 7, count: Self.filler)[...] else {
+      throw .refused("damaged")
+    }
     let memory = String(decoding: bytes.dropLast(Self.filler), as: UTF8.self)
     host.state.withLock { $0.loaded.append(memory) }
     try change {
