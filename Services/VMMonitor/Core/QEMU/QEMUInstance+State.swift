@@ -27,7 +27,7 @@ extension QEMUInstance {
   func cancelSave() async throws(EngineError) {
     try await execute("migrate_cancel")
     // However it ended: it may be resumed then.
-    do { try await untilMigrated() } catch {
+    do { try await untilMigrated(mayBeNone: true) } catch {
       guard case .refused = error else { throw error }
     }
   }
@@ -38,13 +38,15 @@ extension QEMUInstance {
 
   /// Returns when the stream is complete. QEMU tells of that by events to those who knew beforehand; a monitor may come
   /// at any time, so it is asked.
-  private func untilMigrated() async throws(EngineError) {
+  ///
+  /// - Parameter mayBeNone: returns also when none was begun. Else that is one that QEMU has not begun yet.
+  private func untilMigrated(mayBeNone: Bool = false) async throws(EngineError) {
     var pause = Duration.milliseconds(2)
     while true {
       let answer = try await value("query-migrate")
       switch answer["status"]?.string {
       case "completed": return
-      case nil: throw .refused("nothing is under way")
+      case nil: if mayBeNone { return }
       case "failed", "cancelled":
         throw .refused(answer["error-desc"]?.string ?? "the stream of its memory ended early")
       default: break
