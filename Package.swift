@@ -81,7 +81,7 @@ let services: [Target] = [
     "VMMonitorCore", "Services/VMMonitor/Core",
     [
       "Primitives", "RPC", "ServiceAPI", "VMAPI", "HardwareAPI", "StorageAPI", "AlertAPI", "ControlState",
-      "UnitManager", "DomainXML", "HostConfiguration", log, sqlite,
+      "UnitManager", "DomainXML", "HostConfiguration", log, sqlite, crypto,
     ]),
   tool(
     "ftvs-vm", "Services/VMMonitor/Daemon",

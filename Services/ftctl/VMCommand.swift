@@ -9,8 +9,10 @@ struct VMCommand: AsyncParsableCommand {
     commandName: "vm",
     abstract: "Virtual machines: define, run, watch.",
     subcommands: [
-      List.self, Show.self, Define.self, Undefine.self, Start.self, Shutdown.self, Kill.self, Autostart.self,
-      VMConsoleCommand.self, Follow.self, Availability.self,
+      List.self, Show.self, Define.self, Undefine.self, Start.self, Shutdown.self, Kill.self, Pause.self, Resume.self,
+      Save.self, DiscardSaved.self, Release.self,
+      Reset.self, Interrupt.self, Keys.self, Screenshot.self, Autostart.self, VMConsoleCommand.self, Follow.self,
+      Availability.self, Top.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -78,12 +80,15 @@ struct VMCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Starts a virtual machine.")
     @Argument(completion: .virtualMachines, transform: userName) var name: VMName
     @Option(help: "CPU module on which to start it, when that is in service.") var module: ModuleID?
+    @Flag(help: "Throw away what was saved and start it from its beginning.") var discardSaved = false
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
       try await options.run { session in
         try await session.about(name) {
-          try await session.show(StartVM.self, .init(name: name, module: module), on: .vm, VMText.line)
+          try await session.show(
+            StartVM.self, .init(name: name, module: module, discardSaved: discardSaved ? true : nil), on: .vm,
+            VMText.line)
         }
       }
     }

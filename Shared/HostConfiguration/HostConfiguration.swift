@@ -23,6 +23,10 @@ public struct HostConfiguration: WireObject, Equatable {
   public var unitStartBoundMilliseconds: Int?
   /// How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds.
   public var guestAnswerBoundMilliseconds: Int?
+  /// How often a virtual machine may fail by itself within the quarantine's window before it is no longer restarted; 0: always.
+  public var quarantineFailures: Int?
+  /// The quarantine's window, in seconds.
+  public var quarantineWindowSeconds: Int?
   /// Time within which a leg must answer, in milliseconds.
   public var legAnswerBoundMilliseconds: Int?
   /// Socket of the lab that stands in for systemd; left out where systemd runs the host.
@@ -36,7 +40,8 @@ public struct HostConfiguration: WireObject, Equatable {
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case runDirectory, legIO0, legIO1, secondPathIO0, secondPathIO1, localDirectory, heartbeatBoundMilliseconds,
-      unitStartBoundMilliseconds, guestAnswerBoundMilliseconds, legAnswerBoundMilliseconds, labSocket, qemuProgram,
+      unitStartBoundMilliseconds, guestAnswerBoundMilliseconds, quarantineFailures, quarantineWindowSeconds,
+      legAnswerBoundMilliseconds, labSocket, qemuProgram,
       accelerator, logLevel
   }
 
@@ -71,6 +76,15 @@ public struct HostConfiguration: WireObject, Equatable {
         "How long a virtual machine's process may take for an answer before it counts as failed, in milliseconds; 15,000 "
           + "when left out. More for an emulated host.",
         in: 1_000...600_000)
+    case .quarantineFailures:
+      Field(
+        \.quarantineFailures,
+        "How often a virtual machine may fail by itself within the quarantine's window before it is no longer restarted; 6 "
+          + "when left out, 0 restarts it always.",
+        in: 0...1000)
+    case .quarantineWindowSeconds:
+      Field(
+        \.quarantineWindowSeconds, "The quarantine's window, in seconds; 180 when left out.", in: 1...86_400)
     case .legAnswerBoundMilliseconds:
       Field(
         \.legAnswerBoundMilliseconds,

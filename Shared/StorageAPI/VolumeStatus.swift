@@ -19,6 +19,8 @@ public struct VolumeStatus: WireObject, Equatable {
   public var hasUndoLayer: Bool
   /// Grows with every fence; an export is valid for one generation.
   public var generation: Int64
+  /// Times that it was opened for writing: while this and the topmost layer are the same, nobody wrote.
+  public var openings: Int64?
   /// NBD clients connected now.
   public var sessions: Int
   /// Legs that hold all that was acknowledged.
@@ -33,8 +35,8 @@ public struct VolumeStatus: WireObject, Equatable {
   public var lastScrub: ScrubStatus?
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, sessions, legs, cache,
-      onOneLeg, waitingSessions, lastScrub
+    case volume, sizeBytes, image, layers, snapshots, checkpoints, hasUndoLayer, generation, openings, sessions, legs,
+      cache, onOneLeg, waitingSessions, lastScrub
   }
 
   public static func field(_ key: CodingKeys) -> Field<VolumeStatus> {
@@ -47,6 +49,10 @@ public struct VolumeStatus: WireObject, Equatable {
     case .checkpoints: Field(\.checkpoints, "Its checkpoints, the oldest first.")
     case .hasUndoLayer: Field(\.hasUndoLayer, "Whether what is written can be discarded.")
     case .generation: Field(\.generation, "Grows with every fence; an export is valid for one generation.")
+    case .openings:
+      Field(
+        \.openings,
+        "Times that it was opened for writing: while this and the topmost layer are the same, nobody wrote.")
     case .sessions: Field(\.sessions, "NBD clients connected now.")
     case .legs: Field(\.legs, "Legs that hold all that was acknowledged.")
     case .cache: Field(\.cache, "When writes to it are durable.")
@@ -65,6 +71,7 @@ public struct VolumeStatus: WireObject, Equatable {
     checkpoints: [CheckpointStatus] = [],
     hasUndoLayer: Bool,
     generation: Int64,
+    openings: Int64? = nil,
     sessions: Int,
     legs: [LegID],
     cache: CachePolicy = .writeBack,
@@ -80,6 +87,7 @@ public struct VolumeStatus: WireObject, Equatable {
     self.checkpoints = checkpoints
     self.hasUndoLayer = hasUndoLayer
     self.generation = generation
+    self.openings = openings
     self.sessions = sessions
     self.legs = legs
     self.cache = cache

@@ -31,10 +31,12 @@ public struct VMDetail: WireObject, Equatable {
   public var definition: String
   /// The last restart after a failure.
   public var lastRecovery: Recovery?
+  /// Its memory on disk, where it was saved.
+  public var saved: SavedState?
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case name, identifier, state, module, autostart, processID, failovers, reason, memoryBytes, cpus, disks, engine,
-      definition, lastRecovery
+      definition, lastRecovery, saved
   }
 
   public static func field(_ key: CodingKeys) -> Field<VMDetail> {
@@ -53,6 +55,7 @@ public struct VMDetail: WireObject, Equatable {
     case .engine: Field(\.engine, "What runs it, with the accelerator: qemu/kvm or qemu/tcg.")
     case .definition: Field(\.definition, "Its domain XML.")
     case .lastRecovery: Field(\.lastRecovery, "The last restart after a failure.")
+    case .saved: Field(\.saved, "Its memory on disk, where it was saved.")
     }
   }
 
@@ -70,7 +73,8 @@ public struct VMDetail: WireObject, Equatable {
     disks: [VMDisk],
     engine: String,
     definition: String,
-    lastRecovery: Recovery? = nil
+    lastRecovery: Recovery? = nil,
+    saved: SavedState? = nil
   ) {
     self.name = name
     self.identifier = identifier
@@ -86,5 +90,6 @@ public struct VMDetail: WireObject, Equatable {
     self.engine = engine
     self.definition = definition
     self.lastRecovery = lastRecovery
+    self.saved = saved
   }
 }

@@ -37,9 +37,15 @@ enum Contract {
     Service(
       name: "ftvs-vm", firstCode: 2_000,
       methods: everyService + [
-        MethodDescription(DefineVM.self), MethodDescription(subscription: FollowVMs.self),
-        MethodDescription(GetVMAvailability.self), MethodDescription(KillVM.self), MethodDescription(ListVMs.self),
-        MethodDescription(subscription: OpenConsole.self), MethodDescription(SetVMAutostart.self),
+        MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self),
+        MethodDescription(subscription: FollowVMs.self),
+        MethodDescription(GetScreenshot.self), MethodDescription(GetVMAvailability.self),
+        MethodDescription(GetVMStatistics.self),
+        MethodDescription(InterruptVM.self), MethodDescription(KillVM.self), MethodDescription(ListVMs.self),
+        MethodDescription(subscription: OpenConsole.self), MethodDescription(PauseVM.self),
+        MethodDescription(ReleaseVM.self), MethodDescription(ResetVM.self), MethodDescription(ResumeVM.self),
+        MethodDescription(SaveVM.self), MethodDescription(SendKeys.self),
+        MethodDescription(SetVMAutostart.self),
         MethodDescription(ShowVM.self), MethodDescription(ShutDownVM.self), MethodDescription(StartVM.self),
         MethodDescription(UndefineVM.self), MethodDescription(WriteConsole.self),
       ]),

@@ -31,7 +31,8 @@ enum Catalog {
       name: volume, sizeBytes: row["sizeBytes"], top: row["top"], generation: row["generation"],
       clientUser: user.flatMap(UInt32.init(exactly:)), connected: row["connected"],
       openForWriting: row["openForWriting"], legsDiffer: row["legsDiffer"],
-      createdMilliseconds: row["createdMilliseconds"], policy: WritePolicy(cache: cache, onOneLeg: onOneLeg))
+      createdMilliseconds: row["createdMilliseconds"], policy: WritePolicy(cache: cache, onOneLeg: onOneLeg),
+      openings: row["openings"])
   }
 
   // MARK: Layers

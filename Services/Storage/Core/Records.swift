@@ -16,6 +16,8 @@ struct VolumeRecord: Sendable, Equatable {
   var legsDiffer: Bool
   var createdMilliseconds: Int64
   var policy = WritePolicy()
+  /// Times that it was opened for writing.
+  var openings: Int64 = 0
 
   /// Name under which NBD clients reach it in this generation.
   var exportName: String { ExportName(volume: name, generation: generation).description }

@@ -161,5 +161,9 @@ public enum StorageSchema {
     ALTER TABLE volume ADD COLUMN cache TEXT NOT NULL DEFAULT 'writeBack';
     ALTER TABLE volume ADD COLUMN onOneLeg TEXT NOT NULL DEFAULT 'continue';
     """,
+    """
+    -- Times that the volume was opened for writing: who finds it unchanged knows that nobody wrote meanwhile.
+    ALTER TABLE volume ADD COLUMN openings INTEGER NOT NULL DEFAULT 0;
+    """,
   ]
 }

@@ -95,7 +95,7 @@ extension StorageService {
       try await freeingSpace { () throws(RPCError) in
         try await state.write { transaction in
           try transaction.execute(
-            "UPDATE volume SET openForWriting = 1, connected = max(connected, ?) WHERE name = ?",
+            "UPDATE volume SET openForWriting = 1, connected = max(connected, ?), openings = openings + 1 WHERE name = ?",
             [connecting, name.rawValue])
         }
       }

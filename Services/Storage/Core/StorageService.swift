@@ -107,7 +107,7 @@ public final class StorageService: Sendable {
       volume: chain.volume.name, sizeBytes: chain.volume.sizeBytes, image: chain.image, layers: layers,
       snapshots: snapshots(of: chain, on: primary), checkpoints: chain.checkpoints.map(\.status),
       hasUndoLayer: chain.hasUndoLayer,
-      generation: chain.volume.generation,
+      generation: chain.volume.generation, openings: chain.volume.openings,
       sessions: table.sessionCount(of: chain.volume.name),
       legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep, cache: chain.volume.policy.cache,
       onOneLeg: chain.volume.policy.onOneLeg, waitingSessions: held.count(of: chain.volume.name),

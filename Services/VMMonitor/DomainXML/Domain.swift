@@ -35,6 +35,8 @@ public struct Domain: Sendable, Equatable {
   public var hasSerialPort: Bool
   public var hasRandomSource: Bool
   public var protection: Protection
+  /// 0 to 1000: of many that are to be restarted, those with a higher one come first.
+  public var restartPriority: Int
 
   /// Something of a definition and where it stands.
   public struct Located<Value: Sendable & Equatable>: Sendable, Equatable {

@@ -40,7 +40,8 @@ enum DomainReader {
       onReboot: try event("on_reboot", of: domain, Domain.OnReboot.init(rawValue:), "restart, destroy") ?? .restart,
       onCrash: try event("on_crash", of: domain, Domain.OnCrash.init(rawValue:), "restart, destroy"),
       emulator: devices.emulator, disks: devices.disks, interfaces: devices.interfaces, forwards: settings.forwards,
-      hasSerialPort: devices.hasSerialPort, hasRandomSource: devices.hasRandomSource, protection: settings.protection)
+      hasSerialPort: devices.hasSerialPort, hasRandomSource: devices.hasRandomSource, protection: settings.protection,
+      restartPriority: settings.restartPriority ?? 0)
   }
 
   private static func name(of domain: Scan) throws(DomainError) -> VMName {

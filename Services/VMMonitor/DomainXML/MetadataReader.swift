@@ -5,6 +5,7 @@
 ///     <metadata>
 ///       <ftvs:vm xmlns:ftvs='urn:ftvs:domain:1'>
 ///         <ftvs:protection level='restart'/>
+///         <ftvs:restart priority='100'/>
 ///         <ftvs:forward protocol='tcp' host='127.0.0.1:7000' guest='7000'/>
 ///       </ftvs:vm>
 ///     </metadata>
@@ -13,6 +14,7 @@
 enum MetadataReader {
   struct Settings {
     var protection = Domain.Protection.restart
+    var restartPriority: Int?
     var forwards: [Domain.Forward] = []
   }
 
@@ -24,7 +26,7 @@ enum MetadataReader {
       guard let space = child.namespace else { throw scan.error("an element of metadata needs a namespace") }
       guard space == Domain.namespace else { continue }
       if child.name == "vm" {
-        try scan.allow(children: ["protection", "forward"])
+        try scan.allow(children: ["protection", "restart", "forward"])
         own += child.children.map { Scan($0, path: "\(scan.path)/\($0.name)") }
       } else {
         own.append(scan)
@@ -45,6 +47,14 @@ enum MetadataReader {
         let level = try element.required("level")
         try element.choice("level", Domain.Protection.allCases.map(\.rawValue))
         settings.protection = Domain.Protection(rawValue: level) ?? .restart
+      case "restart":
+        guard settings.restartPriority == nil else { throw element.error("is there twice") }
+        try element.allow(attributes: ["priority"])
+        let text = try element.required("priority")
+        guard let priority = Scan.number(text), priority <= 1000 else {
+          throw element.error(attribute: "priority", "'\(text.prefix(20))' is not a number from 0 to 1000")
+        }
+        settings.restartPriority = Int(priority)
       case "forward":
         let forward = try forward(element)
         let clash = settings.forwards.contains {

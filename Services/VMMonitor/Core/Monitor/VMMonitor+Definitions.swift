@@ -50,11 +50,7 @@ extension VMMonitor {
   /// The record that a definition leads to.
   private func record(for domain: Domain, _ params: DefineVM.Params) throws(RPCError) -> MachineRecord {
     if var record = machines[domain.name]?.record {
-      guard record.phase == .off || record.phase == .crashed else {
-        throw RPCError(
-          VMFailure.wrongState, "'\(domain.name)' runs; shut it down before it is defined anew.",
-          data: ["name": .string(domain.name.rawValue)])
-      }
+      _ = try admits(.redefine, domain.name)
       guard domain.uuid == nil || domain.uuid == record.uuid else {
         throw RPCError(
           VMFailure.vmExists,
@@ -94,12 +90,8 @@ extension VMMonitor {
   }
 
   func undefine(_ name: VMName) async throws(RPCError) -> Bool {
-    guard let machine = machines[name] else { return false }
-    guard machine.record.phase == .off || machine.record.phase == .crashed else {
-      throw RPCError(
-        VMFailure.wrongState, "'\(name)' runs; shut it down before it is undefined.",
-        data: ["name": .string(name.rawValue), "state": .string(machine.state.rawValue)])
-    }
+    guard machines[name] != nil else { return false }
+    _ = try admits(.undefine, name)
     try await store.remove(name)
     machines[name] = nil
     await files.remove(name, from: legsInStep)

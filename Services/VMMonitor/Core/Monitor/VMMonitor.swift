@@ -17,12 +17,15 @@ public actor VMMonitor {
   let store: MachineStore
   let files: DefinitionFiles
   let consoles: ConsoleHub
+  let savedStates: SavedStateFiles
   let lifeSign: LifeSign
   let marks: ShotMarks
   var machines: [VMName: Machine] = [:]
   var modules: [ModuleID: ModuleStatus] = [:]
   /// Definitions that are being written: their slots and UUIDs are taken.
   var reservations: [VMName: MachineRecord] = [:]
+  /// Of restarts and starts with the host; somebody's own do not wait.
+  var starts: StartGate
   /// KVM is there and does not work.
   var isAcceleratorUnusable = false
   private var queues: [VMName: [CheckedContinuation<Void, Never>]] = [:]
@@ -43,6 +46,8 @@ public actor VMMonitor {
     self.environment = environment
     store = MachineStore(state: environment.state)
     files = DefinitionFiles(environment.paths, bound: environment.timing.legAnswer, logger: environment.logger)
+    starts = StartGate(limit: environment.timing.startsAtOnce)
+    savedStates = SavedStateFiles(paths: environment.paths, bound: environment.timing.savedStateAnswer)
     consoles = ConsoleHub(environment.paths, connector: environment.consoles)
     lifeSign = LifeSign(environment.paths)
     marks = ShotMarks(environment.paths)

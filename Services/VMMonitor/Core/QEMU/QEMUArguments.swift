@@ -38,6 +38,7 @@ struct QEMUArguments {
     words += ["-mon", "chardev=control,mode=control"]
     // Waits for the monitor's word: a start that was cut off is seen as such by whoever takes over.
     words += ["-S"]
+    if plan.isRestored { words += ["-incoming", "defer"] }
     return words + bootWords + serialWords + diskWords + networkWords + randomWords
   }
 
