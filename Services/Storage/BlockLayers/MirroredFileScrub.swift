@@ -114,7 +114,9 @@ extension MirroredFile {
         return true
       }
       let expected = ExpectedSums(page, extent: extent, from: at)
+      let changed = found.repairedBlocks
       sums += try pieces.check(at: at, count: Int(end - at), legs, expected, self, &found)
+      for leg in [legs.first, legs.second] where found.repairedBlocks[leg.id] != changed[leg.id] { try sync(leg) }
     }
     found.checkedBytes = Int64(range.count)
     let sealed = SumFile.Page(coveredBytes: range.count, sums: sums)
@@ -142,6 +144,22 @@ extension MirroredFile {
       return true
     } catch {
       return false
+    }
+  }
+
+  /// Makes durable what was written again on a leg. It must be before its extent becomes hot: after a power cut then
+  /// nothing would tell any longer which leg is right.
+  func sync(_ leg: Leg) throws(BlockError) {
+    let call = begin(leg) { (leg) throws(BlockError) in try leg.file.flush() }
+    switch calls.outcome(of: call, on: leg.id) {
+    case .success?: return
+    case .failure(let error)?:
+      try expel(leg, error)
+      throw error
+    case nil:
+      let error = lateness(of: leg)
+      try expel(leg, error)
+      throw error
     }
   }
 
