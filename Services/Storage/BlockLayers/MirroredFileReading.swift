@@ -153,6 +153,7 @@ extension MirroredFile {
     // A leg that did not answer is out: it is not waited for again.
     guard state(of: bad.id) == .inStep else { return false }
     try rewrite(bad, UnsafeRawBufferPointer(bytes), at: offset)
+    try sync(bad)
     guard isReadable(bad, bytes, at: offset) else {
       let error = BlockError(.io, "\(bad.file.name) cannot be read at \(offset) after it was written again")
       try expel(bad, error)

@@ -123,7 +123,9 @@ extension MirroredFile {
         return true
       }
       let piece = ScrubPiece(offset: at, count: Int(end - at), expected: ExpectedSums(page, extent: extent, from: at))
+      let changed = found.repairedBlocks
       sums += try check(piece, legs, &found)
+      for leg in [legs.first, legs.second] where found.repairedBlocks[leg.id] != changed[leg.id] { try sync(leg) }
     }
     found.checkedBytes = Int64(range.count)
     let sealed = SumFile.Page(coveredBytes: range.count, sums: sums)
@@ -155,6 +157,16 @@ extension MirroredFile {
     guard case (.success, .success) = (written.first, written.second) else { return false }
     sums?.forget(extent)
     return true
+  }
+
+  /// Makes durable what was written again on a leg. It must be before its extent becomes hot: after a power cut then
+  /// nothing would tell any longer which leg is right.
+  func sync(_ leg: Leg) throws(BlockError) {
+    let outcome = try onOne(leg) { (leg) throws(BlockError) in try leg.file.flush() }
+    if case .failure(let error) = outcome {
+      try expel(leg, error)
+      throw error
+    }
   }
 
   /// Writes what a leg should hold, with the range locked. Not a change: nothing becomes hot.

@@ -13,11 +13,12 @@ extension StorageService {
     let loose = try await freeingSpace { () throws(RPCError) in
       try await state.write { transaction -> [String] in
         try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
-        // Jobs go on writing.
+        // Jobs and commits go on writing.
         try transaction.execute(
           """
           UPDATE volume SET openForWriting = 1
           WHERE name IN (SELECT volume FROM job WHERE state = ? AND operation != ?)
+          OR name IN (SELECT volume FROM commitIntent)
           """, [JobState.running.rawValue, JobRecord.Operation.scrubVolume.rawValue])
         return try Catalog.looseFiles(in: transaction.database)
       }
