@@ -168,7 +168,8 @@ final class OwnerMap: @unchecked Sendable {
       clear(place)
       tag = Tag(block: block)
     }
-    guard tag.depth == depth else { return }
+    // Who lost sight of what is known of the whole block must not make it a deeper layer's.
+    guard tag.depth == depth, tag.whole == State.unknown else { return }
     tag.depth += 1
     let isLast = tag.depth == layers.count
     let end = Int64(block + 1) * blockSize
