@@ -78,6 +78,10 @@ final class ChainWalk {
   private func live() throws {
     doing = "recovering"
     try host.recover()
+    if host.isSpoiled {
+      _ = try host.scrub()
+      host.isSpoiled = false
+    }
     doing = "making the volume"
     if host.record.layers.isEmpty { try host.putOnTop(.base) }
     doing = "going on with jobs"
