@@ -14,7 +14,8 @@ extension LayerStore {
       try logs.settle(layer, in: file)
       // After a kill there may be a block over the footer that no entry refers to.
       if try VHDStructure(file).usedCopy { _ = try VHDLayer.repair(file, .dropGarbage) }
-      try VHDLayer.grow(file, to: sizeBytes)
+      // One that was cut off may have made it larger than is wanted now; what the volume does not have is never shown.
+      if try VHDStructure(file).size <= sizeBytes { try VHDLayer.grow(file, to: sizeBytes) }
     } catch {
       if error.kind == .damaged { throw Complaint.damaged("Layer \(layer.id)", "\(error)", path: layer.path) }
       throw StorageService.complaint(about: error, while: "enlarging layer \(layer.path)")

@@ -198,7 +198,7 @@ extension ChainHost {
   private func grow(_ layer: Int, to size: Int64) throws(BlockError) {
     try with(layer) { (file) throws(BlockError) in
       if try VHDStructure(file).usedCopy { _ = try VHDLayer.repair(file, .dropGarbage) }
-      try VHDLayer.grow(file, to: size)
+      if try VHDStructure(file).size <= size { try VHDLayer.grow(file, to: size) }
     }
   }
 

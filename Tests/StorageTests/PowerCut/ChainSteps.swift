@@ -166,6 +166,7 @@ extension ChainWalk {
     }
     // What disks do by themselves after a while. Before that the checksums may be lost, and then nobody knows who is right.
     host.disks.writeBack()
+    guard ChainWalk.flipsBits else { return }
     guard let layer = host.record.layers.randomElement(using: &generator)?.id,
       let leg = LegID.allCases.randomElement(using: &generator), host.spoil(layer, on: leg, using: &generator)
     else { return }

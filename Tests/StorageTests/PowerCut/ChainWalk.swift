@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 
 @testable import BlockLayers
@@ -21,6 +22,9 @@ struct CutCount: CustomStringConvertible {
 
 /// Random operations on a volume, power cuts between and under them, and going on with one of the states that they left.
 final class ChainWalk {
+  /// Whether bits of a leg change by themselves, too: `FTVS_POWER_CUT_FLIPS=1`.
+  static let flipsBits = getenv("FTVS_POWER_CUT_FLIPS") != nil
+
   private let seed: UInt64
   private let limit: Int
   var generator: SeededGenerator
@@ -78,6 +82,10 @@ final class ChainWalk {
   private func live() throws {
     doing = "recovering"
     try host.recover()
+    if host.isSpoiled {
+      _ = try host.scrub()
+      host.isSpoiled = false
+    }
     doing = "making the volume"
     if host.record.layers.isEmpty { try host.putOnTop(.base) }
     doing = "going on with jobs"
