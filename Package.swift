@@ -81,7 +81,7 @@ let services: [Target] = [
     "VMMonitorCore", "Services/VMMonitor/Core",
     [
       "Primitives", "RPC", "ServiceAPI", "VMAPI", "HardwareAPI", "StorageAPI", "AlertAPI", "ControlState",
-      "UnitManager", "DomainXML", "HostConfiguration", log, sqlite,
+      "UnitManager", "DomainXML", "HostConfiguration", log, sqlite, crypto,
     ]),
   tool(
     "ftvs-vm", "Services/VMMonitor/Daemon",
@@ -92,7 +92,7 @@ let services: [Target] = [
   tool("ftvs-guest", "Services/VMMonitor/GuestLauncher", []),
   .systemLibrary(name: "CLinuxFile", path: "Services/Storage/CLinuxFile"),
   library("BlockLayers", "Services/Storage/BlockLayers", ["CLinuxFile", "Primitives"]),
-  library("VHD", "Services/Storage/VHD", ["Primitives", "BlockLayers"]),
+  library("VHD", "Services/Storage/VHD", ["CLinuxFile", "Primitives", "BlockLayers"]),
   library("NBD", "Services/Storage/NBD", ["CLinuxFile", "Primitives", "BlockLayers", log]),
   library(
     "StorageCore", "Services/Storage/Core",
@@ -165,7 +165,9 @@ let testTargets: [Target] = [
     ] + apis),
   tests("AlertBusTests", ["AlertBusCore", "ControlState", "RPC", "Primitives", log] + apis),
   tests("LabTests", ["Lab", "ftctl", "LabAPI", "HostConfiguration", "RPC", "RPCSocket", "Primitives", log]),
-  tests("ftctlTests", ["ftctl", "DomainXML", "FTVSClient", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
+  tests(
+    "ftctlTests",
+    ["ftctl", "DomainXML", "FTVSClient", "BlockLayers", "RPC", "RPCSocket", "Primitives", arguments, log] + apis),
 ]
 
 /// Links only with `-sanitize=fuzzer`: `Tests/Fuzzers/run` builds these, and only where it says so do they exist.

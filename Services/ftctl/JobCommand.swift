@@ -70,9 +70,19 @@ extension Session {
   func follow<M: RPCMethod>(
     _ method: M.Type, _ params: M.Params, _ options: WaitOptions, _ text: (JobStatus) -> String
   ) async throws where M.Result == JobStatus {
+    if let job = try await ended(method, params, options) { print(job, text) }
+  }
+
+  /// The same, for whoever prints something else; nil where it is not waited for, which is said then.
+  func ended<M: RPCMethod>(
+    _ method: M.Type, _ params: M.Params, _ options: WaitOptions
+  ) async throws -> JobStatus? where M.Result == JobStatus {
     let begun = try await call(method, RequestKey.filled(in: params), on: .storage)
-    if options.noWait { return print(begun, JobText.line) }
-    print(try await JobWait(session: self).untilEnded(begun), text)
+    if options.noWait {
+      print(begun, JobText.line)
+      return nil
+    }
+    return try await JobWait(session: self).untilEnded(begun)
   }
 }
 
@@ -139,6 +149,7 @@ enum JobText {
     case RebaseVolume.name: "Rebasing \(job.subject)"
     case CaptureVolume.name: "Copying into image \(job.subject)"
     case VerifyImage.name: "Verifying \(job.subject)"
+    case ScrubVolume.name, ScrubImage.name: "Scrubbing \(job.subject)"
     case "library.checksum": "Reading image \(job.subject)"
     default: "\(job.operation) of \(job.subject)"
     }

@@ -9,7 +9,8 @@ struct LibraryCommand: AsyncParsableCommand {
     commandName: "library",
     abstract: "The library of read-only base images.",
     subcommands: [
-      List.self, Show.self, Import.self, Export.self, Verify.self, Capture.self, Promote.self, Edit.self, Delete.self,
+      List.self, Show.self, Import.self, Export.self, Verify.self, ScrubCommand.Image.self, Capture.self, Promote.self,
+      Edit.self, Delete.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -158,6 +159,7 @@ enum LibraryText {
     facts.add(["Allocated", Table.Cell(Sizes.text(image.allocatedBytes))])
     facts.add(["SHA-256", Table.Cell(image.contentSHA256 ?? "not computed yet")])
     facts.add(["Added", Table.Cell(times.clock(image.createdMilliseconds))])
+    facts.add(ScrubText.fact(image.lastScrub, times))
     facts.add([
       "Used by",
       Table.Cell(Words.orDash(image.usedBy.isEmpty ? nil : image.usedBy.map(\.rawValue).joined(separator: " "))),

@@ -37,7 +37,7 @@ enum ListText {
   }
 
   static func legs(_ legs: [StorageLeg], _ times: Times, _ style: Style, indent: Int = 0) -> String {
-    var table = Table(["LEG", "STATE", "FOR", "FREE", "REASON"], right: [3])
+    var table = Table(["LEG", "STATE", "FOR", "FREE", "PATHS", "REASON"], right: [3])
     for leg in legs {
       var reason = leg.reason ?? ""
       if leg.state == .resyncing, let done = leg.doneBytes, let total = leg.totalBytes {
@@ -45,10 +45,19 @@ enum ListText {
       }
       table.add([
         Table.Cell(leg.leg.rawValue), Table.Cell(leg.state), Table.Cell(times.since(leg.sinceMilliseconds)),
-        Table.Cell(Words.orDash(leg.freeBytes.map(Sizes.text))), Table.Cell(reason),
+        Table.Cell(Words.orDash(leg.freeBytes.map(Sizes.text))), paths(of: leg), Table.Cell(reason),
       ])
     }
     return table.text(style, indent: indent)
+  }
+
+  /// "0 failed, 1 active"
+  private static func paths(of leg: StorageLeg) -> Table.Cell {
+    let words = leg.paths.map { path in
+      "\(path.path) \(path.state.rawValue)" + (path.reason.map { " (\($0))" } ?? "")
+    }
+    let isWhole = leg.paths.allSatisfy { $0.state != .failed }
+    return Table.Cell(Words.orDash(words.isEmpty ? nil : words.joined(separator: ", ")), isWhole ? nil : .yellow)
   }
 
   static func images(_ images: [ImageStatus], _ times: Times, _ style: Style) -> String {

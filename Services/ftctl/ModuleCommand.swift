@@ -8,7 +8,9 @@ struct ModuleCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "module",
     abstract: "The hot-swappable modules: show, take out of service, repair.",
-    subcommands: [List.self, Show.self, Offline.self, Online.self, Fail.self, Remove.self, Insert.self])
+    subcommands: [
+      List.self, Show.self, Offline.self, Online.self, Fail.self, Remove.self, Insert.self, PathCommand.self,
+    ])
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Lists the modules and their states.")

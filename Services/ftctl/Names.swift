@@ -8,6 +8,8 @@ extension ModuleID: ExpressibleByArgument {}
 extension LegID: ExpressibleByArgument {}
 extension ServiceName: ExpressibleByArgument {}
 extension Severity: ExpressibleByArgument {}
+extension CachePolicy: ExpressibleByArgument {}
+extension OneLegPolicy: ExpressibleByArgument {}
 extension AlertState: ExpressibleByArgument {}
 
 /// Reads a name of a user's choice, saying the rule when it is none.

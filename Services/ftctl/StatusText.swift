@@ -129,6 +129,9 @@ struct StatusText {
       for vm in list.vms where vm.state == .crashed {
         steps.append("ftctl vm start \(vm.name): it ended by itself\(vm.reason.map { ": \($0)" } ?? "")")
       }
+      for vm in list.vms where vm.state == .quarantined {
+        steps.append("ftctl vm release \(vm.name): when 'ftctl vm show \(vm.name)' and its console told why it fails")
+      }
     }
     if case .success(let list) = overview.alerts, let last = list.alerts.last {
       steps.append("ftctl alert ack --through \(last.sequence): when you have seen the open alerts")

@@ -10,8 +10,9 @@ struct VMCommand: AsyncParsableCommand {
     abstract: "Virtual machines: define, run, watch.",
     subcommands: [
       List.self, Show.self, Create.self, Define.self, Edit.self, Reload.self, Versions.self, Restore.self,
-      Undefine.self, Start.self, Shutdown.self, Kill.self, Autostart.self,
-      VMConsoleCommand.self, Follow.self, Availability.self,
+      Undefine.self, Start.self, Shutdown.self, Kill.self, Pause.self, Resume.self, Save.self, DiscardSaved.self,
+      Release.self, Reset.self, Interrupt.self, Keys.self, Screenshot.self, Autostart.self, VMConsoleCommand.self,
+      Follow.self, Availability.self, Top.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -80,12 +81,15 @@ struct VMCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Starts a virtual machine.")
     @Argument(completion: .virtualMachines, transform: userName) var name: VMName
     @Option(help: "CPU module on which to start it, when that is in service.") var module: ModuleID?
+    @Flag(help: "Throw away what was saved and start it from its beginning.") var discardSaved = false
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
       try await options.run { session in
         try await session.about(name) {
-          try await session.show(StartVM.self, .init(name: name, module: module), on: .vm, VMText.line)
+          try await session.show(
+            StartVM.self, .init(name: name, module: module, discardSaved: discardSaved ? true : nil), on: .vm,
+            VMText.line)
         }
       }
     }

@@ -24,6 +24,11 @@ enum VMText {
     table.add(["Engine", Table.Cell(vm.engine)])
     table.add(["Autostart", vm.autostart ? "yes" : "no"])
     table.add(["Failovers", "\(vm.failovers)"])
+    if let saved = vm.saved {
+      table.add([
+        "Saved", Table.Cell("\(times.clock(saved.savedMilliseconds)), \(Sizes.text(saved.sizeBytes)) on disk"),
+      ])
+    }
     if let recovery = vm.lastRecovery {
       table.add(["Last failover", Table.Cell(times.clock(recovery.failedMilliseconds))])
       table.add(["", Table.Cell("\(recovery.fromModule.rawValue) to \(recovery.toModule.rawValue): \(recovery.cause)")])
@@ -119,11 +124,27 @@ struct VMWait {
         throw Complaint("\(VMText.line(last)), and does not end. End it at once: ftctl vm kill \(name)", .timedOut)
       }
       progress.show("\(name) shuts down")
-      try await Task.sleep(for: .milliseconds(100))
-      let vms = try await session.call(ListVMs.self, Nothing(), on: .vm).vms
-      guard let now = vms.first(where: { $0.name == name }) else { return last }
+      guard let now = try await next() else { return last }
       last = now
     }
     return last
+  }
+
+  /// A save takes as long as its memory is large; it can be interrupted here, and goes on.
+  func untilSaved(_ first: VMSummary) async throws -> VMSummary {
+    let progress = Progress()
+    defer { progress.clear() }
+    var last = first
+    while last.state == .saving {
+      progress.show("\(name) is being saved")
+      guard let now = try await next() else { return last }
+      last = now
+    }
+    return last
+  }
+
+  private func next() async throws -> VMSummary? {
+    try await Task.sleep(for: .milliseconds(100))
+    return try await session.call(ListVMs.self, Nothing(), on: .vm).vms.first { $0.name == name }
   }
 }

@@ -10,7 +10,8 @@ struct VolumeCommand: AsyncParsableCommand {
     abstract: "Volumes: what virtual machines see as disks.",
     subcommands: [
       List.self, Show.self, Create.self, Import.self, Export.self, Delete.self, Undo.self, SnapshotCommand.self,
-      BackupCommand.self, CheckpointCommand.self, Resize.self, Check.self, Flatten.self, Rebase.self, Legs.self,
+      BackupCommand.self, CheckpointCommand.self, Resize.self, Check.self, ScrubCommand.Volume.self, PolicyCommand.self,
+      Flatten.self, Rebase.self, Legs.self,
     ])
 
   struct List: AsyncParsableCommand {
@@ -47,6 +48,7 @@ struct VolumeCommand: AsyncParsableCommand {
     @Option(help: "Size, such as 10G; the image's when left out.") var size: ByteCount?
     @Option(help: "Image of the library below it.", completion: .images, transform: userName) var image: ImageName?
     @Flag(help: "Keep what is written in an undo layer.") var undo = false
+    @OptionGroup var policy: PolicyOptions
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
@@ -55,7 +57,9 @@ struct VolumeCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await options.run { session in
-        let params = CreateVolume.Params(volume: name, sizeBytes: size?.bytes, image: image, undo: undo ? true : nil)
+        let params = CreateVolume.Params(
+          volume: name, sizeBytes: size?.bytes, image: image, undo: undo ? true : nil, cache: policy.cache,
+          onOneLeg: policy.onOneLeg)
         let create = { try await session.show(CreateVolume.self, params, on: .storage, VolumeText.line) }
         if let image { try await session.about(image, create) } else { try await create() }
       }
@@ -248,8 +252,10 @@ enum VolumeText {
     facts.add(["Undo layer", volume.hasUndoLayer ? "yes" : "no"])
     let isWhole = volume.legs.count == LegID.allCases.count
     facts.add(["In step on", Table.Cell(volume.legs.map(\.rawValue).joined(separator: " "), isWhole ? nil : .yellow)])
+    facts.add(["Writes", PolicyText.cell(volume)])
     facts.add(["Generation", "\(volume.generation)"])
     facts.add(["Sessions", "\(volume.sessions)"])
+    facts.add(ScrubText.fact(volume.lastScrub, times))
     var layers = Table(["LAYER", "ROLE", "ALLOCATED", "IMAGE"], right: [2])
     for layer in volume.layers {
       layers.add([

@@ -38,8 +38,8 @@ extension Table.Cell {
     let colour: Style.Colour? =
       switch state {
       case .running: .green
-      case .crashed: .red
-      case .defined: .faint
+      case .crashed, .quarantined: .red
+      case .defined, .saved: .faint
       default: .yellow
       }
     self.init(Words.spaced(state.rawValue), colour)

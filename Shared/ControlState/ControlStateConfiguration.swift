@@ -12,6 +12,10 @@ extension ControlState {
     public var witness: String
     /// Files that mean, while they exist, that a leg must not be touched.
     public var shotMarks: [LegID: String]
+    /// The same directories by each leg's second path; left out where that is the same.
+    public var secondDirectories: [LegID: String] = [:]
+    /// Files that mean, while they exist, that a path to a leg is cut: of the first, and of the second.
+    public var pathMarks: [LegID: [String]] = [:]
     /// SQL scripts that bring the schema up, applied in order and once each. Only append to them.
     public var migrations: [String]
     /// The leg that is taken as right whatever the records say; gives up what only the other holds.
@@ -39,6 +43,15 @@ extension ControlState {
 
     /// Called on the leg's thread before each step on it: tests fail it, let it hang, or copy the legs aside.
     var hook: (@Sendable (LegID, LegStep) throws -> Void)?
+
+    /// The directory of a leg by the first of its paths that is not cut; nil when none is left.
+    func directory(of leg: LegID) -> String? {
+      let first = legDirectories[leg]
+      for (mark, directory) in zip(pathMarks[leg] ?? [], [first, secondDirectories[leg] ?? first]) {
+        if !FileOperations.exists(mark) { return directory }
+      }
+      return pathMarks[leg]?.isEmpty == false ? nil : first
+    }
 
     var witnessReserve: Reserve { Reserve(path: witness + ".reserve", bytes: Reserve.witnessBytes) }
 

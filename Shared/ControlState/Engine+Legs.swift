@@ -15,7 +15,7 @@ struct Retry {
 extension Engine {
   /// Looks at a leg. One that does not answer counts as absent.
   func look(_ leg: LegID) -> LegPresence {
-    let (directory, mark) = (configuration.legDirectories[leg], configuration.shotMarks[leg])
+    let (directory, mark) = (configuration.directory(of: leg), configuration.shotMarks[leg])
     do {
       return try onThread(of: leg) { LegPresence.look(directory: directory, shotMark: mark) }
     } catch {
@@ -62,7 +62,11 @@ extension Engine {
     publish(leg, state, reason)
   }
 
-  func setOpen(_ leg: LegDatabase) { published.expect(.open(leg.identity), of: leg.leg) }
+  func setOpen(_ leg: LegDatabase) {
+    let configuration = configuration
+    leg.follow { [id = leg.leg] in configuration.directory(of: id) }
+    published.expect(.open(leg.identity), of: leg.leg)
+  }
 
   func publish(_ leg: LegID, _ state: LegState, _ reason: String? = nil, done: Int64? = nil, total: Int64? = nil) {
     published.set(

@@ -142,7 +142,7 @@ extension Engine {
   }
 
   private func beginInspection(of leg: LegID) -> Inspection? {
-    guard let thread = threads[leg], let directory = configuration.legDirectories[leg] else { return nil }
+    guard let thread = threads[leg], let directory = configuration.directory(of: leg) else { return nil }
     let (mark, hook) = (configuration.shotMarks[leg], configuration.hook)
     return thread.begin {
       switch LegPresence.look(directory: directory, shotMark: mark) {
@@ -185,7 +185,7 @@ extension Engine {
     var opened: [LegID: LegDatabase] = [:]
     do {
       for leg in LegID.allCases {
-        guard let directory = configuration.legDirectories[leg], let thread = threads[leg] else { continue }
+        guard let directory = configuration.directory(of: leg), let thread = threads[leg] else { continue }
         let mark = configuration.shotMarks[leg]
         opened[leg] = try thread.run {
           try FileOperations.makeDirectory(directory)

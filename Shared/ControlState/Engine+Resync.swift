@@ -8,7 +8,7 @@ extension Engine {
   /// Begins to bring a leg up that is there again, unless it holds what must not be overwritten.
   func takeBack(_ leg: LegID) {
     guard resync == nil, failure == nil, let source = inStep.first, let header, let thread = threads[leg],
-      let directory = configuration.legDirectories[leg], case .present(let seen) = look(leg)
+      let directory = configuration.directory(of: leg), case .present(let seen) = look(leg)
     else { return }
     do {
       if seen == nil { try thread.run { try FileOperations.makeDirectory(directory) } }

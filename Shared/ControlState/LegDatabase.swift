@@ -47,12 +47,15 @@ import Primitives
 final class LegDatabase {
   static let fileName = "state.sqlite"
 
-  let directory: String
+  /// Its directory by the path by which it is open.
+  private(set) var directory: String
   let identity: LegIdentity
   private let shotMark: String?
   private let thread: LegThread
-  private let reserve: Reserve
-  private let queue: DatabaseQueue
+  private var reserve: Reserve
+  private var queue: DatabaseQueue
+  /// Tells the directory by the path that is to be used; nil when none is left.
+  private var route: (() -> String?)?
 
   var leg: LegID { thread.leg }
 
@@ -65,10 +68,32 @@ final class LegDatabase {
     guard case .present(let identity?) = LegPresence.look(directory: directory, shotMark: shotMark), identity.file != 0
     else { throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "\(directory) holds no database") }
     self.identity = identity
-    queue = try Self.openQueue(directory + "/" + Self.fileName)
+    queue = try Self.openToServe(in: directory)
+  }
+
+  private static func openToServe(in directory: String) throws -> DatabaseQueue {
+    let queue = try openQueue(directory + "/" + fileName)
     // The log stays when the database is closed: the place that it has is there for the next opening, too.
     var isKept: Int32 = 1
     _ = queue.inDatabase { sqlite3_file_control($0.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &isKept) }
+    return queue
+  }
+
+  /// From the next transaction on it is reached by the path that this tells.
+  func follow(_ route: @escaping () -> String?) { self.route = route }
+
+  /// Opens it by the other path where that is to be used now. In the same process both cannot be open: it is exclusive.
+  private func takePath() throws {
+    guard let route else { return }
+    guard let current = route() else { throw LegGone(reason: "no path to it is left") }
+    guard current != directory else { return }
+    let old = queue
+    queue = try thread.run {
+      try old.close()
+      return try Self.openToServe(in: current)
+    }
+    directory = current
+    reserve = Self.reserve(in: current)
   }
 
   static func openQueue(_ path: String) throws -> DatabaseQueue {
@@ -97,6 +122,7 @@ final class LegDatabase {
 
   /// As `access`, after a look whether the path still leads to this database; throws `LegGone` where it does not.
   func accessIfThere<T>(_ body: @escaping (Database) throws -> T) throws -> T {
+    try takePath()
     let (directory, shotMark, identity) = (directory, shotMark, identity)
     return try access { database in
       let presence = LegPresence.look(directory: directory, shotMark: shotMark)

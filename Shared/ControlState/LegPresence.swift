@@ -20,7 +20,7 @@ enum LegPresence: Sendable, Hashable {
 
   /// Looks at a leg.
   static func look(directory: String?, shotMark: String?) -> LegPresence {
-    guard let directory else { return .absent("no directory is configured for it") }
+    guard let directory else { return .absent("no path to it is left") }
     if let shotMark, FileOperations.exists(shotMark) { return .shot }
     var facts = stat()
     guard stat(directory, &facts) == 0 else {

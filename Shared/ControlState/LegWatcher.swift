@@ -45,11 +45,11 @@ final class LegWatcher: Sendable {
 
   private func differs(_ leg: LegID) -> Bool {
     let presence = LegPresence.look(
-      directory: configuration.legDirectories[leg], shotMark: configuration.shotMarks[leg])
+      directory: configuration.directory(of: leg), shotMark: configuration.shotMarks[leg])
     switch published.expectations[leg] {
     case .open(let identity):
       if presence.complaint(about: identity) != nil { return true }
-      return configuration.legDirectories[leg].map(LegDatabase.reserve)?.isDue ?? false
+      return configuration.directory(of: leg).map(LegDatabase.reserve)?.isDue ?? false
     case .away(let retryAt):
       if case .present = presence {
         return retryAt <= monotonicMilliseconds() && published.status(leg)?.state != .resyncing

@@ -141,6 +141,10 @@ struct ServingService: Service {
       witness: paths.witness(service),
       shotMarks: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.shotMark($0.module)) }),
       migrations: description.migrations, force: force, resyncData: description.resyncData)
+    for leg in LegID.allCases {
+      configuration.secondDirectories[leg] = paths.secondState(service, on: leg)
+      configuration.pathMarks[leg] = [paths.pathMark(leg, 0), paths.pathMark(leg, 1)]
+    }
     configuration.legAnswerBound = process.configuration.legAnswerBound
     return configuration
   }

@@ -21,11 +21,15 @@ public enum CreateVolume: RPCMethod {
     public var image: ImageName?
     /// Whether to put an undo layer on top.
     public var undo: Bool?
+    /// When writes are durable; `writeBack` when left out.
+    public var cache: CachePolicy?
+    /// What happens to writes while only one leg is in step; `continue` when left out.
+    public var onOneLeg: OneLegPolicy?
     /// Key that a repeat must carry.
     public var requestKey: RequestKey?
 
     public enum CodingKeys: CodingKey, CaseIterable {
-      case volume, sizeBytes, image, undo, requestKey
+      case volume, sizeBytes, image, undo, cache, onOneLeg, requestKey
     }
 
     public static func field(_ key: CodingKeys) -> Field<Params> {
@@ -34,6 +38,9 @@ public enum CreateVolume: RPCMethod {
       case .sizeBytes: Field(\.sizeBytes, "Its size, a multiple of 512 up to 2040 GiB; the image's when left out.")
       case .image: Field(\.image, "Library image that it is based on; left out for an empty volume.")
       case .undo: Field(\.undo, "Whether to put an undo layer on top.")
+      case .cache: Field(\.cache, "When writes are durable; writeBack when left out.")
+      case .onOneLeg:
+        Field(\.onOneLeg, "What happens to writes while only one leg is in step; continue when left out.")
       case .requestKey: Field(\.requestKey, "Key that a repeat must carry.")
       }
     }
@@ -43,12 +50,16 @@ public enum CreateVolume: RPCMethod {
       sizeBytes: Int64? = nil,
       image: ImageName? = nil,
       undo: Bool? = nil,
+      cache: CachePolicy? = nil,
+      onOneLeg: OneLegPolicy? = nil,
       requestKey: RequestKey? = nil
     ) {
       self.volume = volume
       self.sizeBytes = sizeBytes
       self.image = image
       self.undo = undo
+      self.cache = cache
+      self.onOneLeg = onOneLeg
       self.requestKey = requestKey
     }
   }

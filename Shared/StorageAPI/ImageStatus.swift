@@ -21,10 +21,12 @@ public struct ImageStatus: WireObject, Equatable {
   public var contentSHA256: String?
   /// Volumes that are based on it.
   public var usedBy: [VolumeName]
+  /// What its last scrub found.
+  public var lastScrub: ScrubStatus?
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case image, sizeBytes, allocatedBytes, description, operatingSystem, tags, createdMilliseconds, contentSHA256,
-      usedBy
+      usedBy, lastScrub
   }
 
   public static func field(_ key: CodingKeys) -> Field<ImageStatus> {
@@ -39,6 +41,7 @@ public struct ImageStatus: WireObject, Equatable {
     case .contentSHA256:
       Field(\.contentSHA256, "SHA-256 of its content, zeros included, in hexadecimal; absent until it was computed.")
     case .usedBy: Field(\.usedBy, "Volumes that are based on it.")
+    case .lastScrub: Field(\.lastScrub, "What its last scrub found.")
     }
   }
 
@@ -51,7 +54,8 @@ public struct ImageStatus: WireObject, Equatable {
     tags: [String] = [],
     createdMilliseconds: Int64,
     contentSHA256: String? = nil,
-    usedBy: [VolumeName]
+    usedBy: [VolumeName],
+    lastScrub: ScrubStatus? = nil
   ) {
     self.image = image
     self.sizeBytes = sizeBytes
@@ -62,5 +66,6 @@ public struct ImageStatus: WireObject, Equatable {
     self.createdMilliseconds = createdMilliseconds
     self.contentSHA256 = contentSHA256
     self.usedBy = usedBy
+    self.lastScrub = lastScrub
   }
 }

@@ -17,9 +17,11 @@ public struct StorageLeg: WireObject, Equatable {
   public var totalBytes: Int64?
   /// Space left on it.
   public var freeBytes: Int64?
+  /// The paths by which the storage service reaches it.
+  public var paths: [StoragePath]
 
   public enum CodingKeys: CodingKey, CaseIterable {
-    case leg, state, reason, sinceMilliseconds, doneBytes, totalBytes, freeBytes
+    case leg, state, reason, sinceMilliseconds, doneBytes, totalBytes, freeBytes, paths
   }
 
   public static func field(_ key: CodingKeys) -> Field<StorageLeg> {
@@ -31,6 +33,7 @@ public struct StorageLeg: WireObject, Equatable {
     case .doneBytes: Field(\.doneBytes, "While it resyncs: bytes copied so far.")
     case .totalBytes: Field(\.totalBytes, "While it resyncs: bytes to copy.")
     case .freeBytes: Field(\.freeBytes, "Space left on it.")
+    case .paths: Field(\.paths, "The paths by which the storage service reaches it.")
     }
   }
 
@@ -41,7 +44,8 @@ public struct StorageLeg: WireObject, Equatable {
     sinceMilliseconds: Int64,
     doneBytes: Int64? = nil,
     totalBytes: Int64? = nil,
-    freeBytes: Int64? = nil
+    freeBytes: Int64? = nil,
+    paths: [StoragePath] = []
   ) {
     self.leg = leg
     self.state = state
@@ -50,5 +54,6 @@ public struct StorageLeg: WireObject, Equatable {
     self.doneBytes = doneBytes
     self.totalBytes = totalBytes
     self.freeBytes = freeBytes
+    self.paths = paths
   }
 }

@@ -33,10 +33,12 @@ public struct VMDetail: WireObject, Equatable {
   public var version: Int?
   /// The last restart after a failure.
   public var lastRecovery: Recovery?
+  /// Its memory on disk, where it was saved.
+  public var saved: SavedState?
 
   public enum CodingKeys: CodingKey, CaseIterable {
     case name, identifier, state, module, autostart, processID, failovers, reason, memoryBytes, cpus, disks, engine,
-      definition, version, lastRecovery
+      definition, version, lastRecovery, saved
   }
 
   public static func field(_ key: CodingKeys) -> Field<VMDetail> {
@@ -56,6 +58,7 @@ public struct VMDetail: WireObject, Equatable {
     case .definition: Field(\.definition, "Its domain XML.")
     case .version: Field(\.version, "Version of the definition.")
     case .lastRecovery: Field(\.lastRecovery, "The last restart after a failure.")
+    case .saved: Field(\.saved, "Its memory on disk, where it was saved.")
     }
   }
 
@@ -74,7 +77,8 @@ public struct VMDetail: WireObject, Equatable {
     engine: String,
     definition: String,
     version: Int? = nil,
-    lastRecovery: Recovery? = nil
+    lastRecovery: Recovery? = nil,
+    saved: SavedState? = nil
   ) {
     self.name = name
     self.identifier = identifier
@@ -91,5 +95,6 @@ public struct VMDetail: WireObject, Equatable {
     self.definition = definition
     self.version = version
     self.lastRecovery = lastRecovery
+    self.saved = saved
   }
 }

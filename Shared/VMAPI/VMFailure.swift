@@ -10,6 +10,8 @@ public enum VMFailure: Int, RPCFailure {
   case engineFailed
   case storageUnavailable
   case limitReached
+  case savedStateUnusable
+  case outOfSpace
   case definitionChanged = 2011
   case noSuchVersion
 
@@ -24,6 +26,8 @@ public enum VMFailure: Int, RPCFailure {
     case .engineFailed: "The process that runs the virtual machine could not be started or did not answer."
     case .storageUnavailable: "A disk could not be exported."
     case .limitReached: "The host holds as many virtual machines as it can."
+    case .savedStateUnusable: "The saved memory cannot be used: it is damaged, or a disk has changed since."
+    case .outOfSpace: "No leg has room for the virtual machine's memory."
     case .definitionChanged: "The definition was changed meanwhile, or differently on the two legs."
     case .noSuchVersion: "The definition has no such version, or it is no longer kept."
     }

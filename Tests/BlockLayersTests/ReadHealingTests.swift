@@ -49,6 +49,17 @@ import Testing
     }
   }
 
+  @Test func `what a read healed stays so when the power fails`() throws {
+    let world = World()
+    let mirror = try world.sealed()
+    try world.flip(0, at: 7 * 4096 + 5)
+    #expect(try mirror.bytes(at: 7 * 4096, count: 4096) == World.block(7))
+    var generator = SeededGenerator(seed: 1)
+    for _ in 0..<10 {
+      #expect(world.data[0].state(at: world.data[0].now, using: &generator)[7 * 4096 + 5] == World.block(7)[5])
+    }
+  }
+
   @Test func `what one leg cannot read is answered by the other, written again and told`() throws {
     let world = World()
     let mirror = try world.open()

@@ -57,6 +57,21 @@ import Testing
     #expect(try #require(try mirror.scrub()).isClean)
   }
 
+  @Test(arguments: [0, 1])
+  func `what was healed stays so when the power fails, or the wrong leg might be taken as right later`(
+    _ index: Int
+  ) throws {
+    let legs = Legs()
+    let mirror = try legs.sealed()
+    try legs.flip(index, at: 5000)
+    #expect(try #require(try mirror.scrub()).repairedBlocks == [LegID.allCases[index]: 1])
+    var generator = SeededGenerator(seed: 1)
+    for _ in 0..<10 {
+      let state = legs.data[index].state(at: legs.data[index].now, using: &generator)
+      #expect(state[5000] == legs.data[1 - index].bytes[5000])
+    }
+  }
+
   @Test func `it is found by the next instance, too`() throws {
     let legs = Legs()
     try legs.sealed().close()

@@ -92,6 +92,40 @@ import Testing
     #expect(world.data[index].bytes.first == 3)
   }
 
+  @Test(arguments: [0, 1])
+  func `a comparison does not wait for a leg longer than the bound`(_ index: Int) throws {
+    let world = World()
+    let mirror = try world.open()
+    world.plans[index].add(.init(.read, Self.long))
+    let began = ContinuousClock.now
+    #expect(throws: BlockError.self) { _ = try mirror.equalize() }
+    #expect(ContinuousClock.now - began < .seconds(3))
+    #expect(world.lost == [LegID.allCases[index]])
+  }
+
+  @Test(arguments: [0, 1], [false, true])
+  func `a scrub does not wait for a leg longer than the bound`(_ index: Int, _ areSumsSlow: Bool) throws {
+    let world = World()
+    let plan = FaultPlan()
+    let legs = LegID.allCases.enumerated().map { number, id in
+      let isSlow = number == index
+      return MirroredFile.Leg(
+        id: id, file: isSlow && !areSumsSlow ? FaultFile(world.data[number], plan) : world.data[number],
+        intent: IntentFile(PowerCutFile()),
+        sums: SumFile(isSlow && areSumsSlow ? FaultFile(PowerCutFile(), plan) : PowerCutFile()))
+    }
+    let lost = Mutex<[LegID]>([])
+    let mirror = try MirroredFile(name: "m", legs: legs, isNew: true, calls: world.calls) { leg, _ in
+      lost.withLock { $0.append(leg) }
+    }
+    plan.add(.init(.read, Self.long))
+    let began = ContinuousClock.now
+    #expect(throws: BlockError.self) { _ = try mirror.scrub() }
+    #expect(ContinuousClock.now - began < .seconds(3))
+    #expect(lost.withLock { $0 } == [LegID.allCases[index]])
+    #expect(try mirror.bytes(at: 7, count: 1) == [3])
+  }
+
   @Test func `a leg that answers again is called as before`() throws {
     let world = World()
     let mirror = try world.open()

@@ -166,6 +166,7 @@ final class SimulatedHost {
       module: next, boot: boot, clock: view, alerts: InstanceAlerts(log: alerts, life: life), legs: legs,
       leases: FakeLeases(process: process),
       marks: InstanceMarks(marks: FileShotMarks { "\(directory)/shot/\($0.rawValue)" }, life: life),
+      paths: FilePathMarks { "\(directory)/path/\($0.rawValue).\($1)" },
       processExists: { process in units.state.withLock { $0.units.values.contains { $0.process == process } } })
     let manager = InstanceUnits(
       units: units, life: life,

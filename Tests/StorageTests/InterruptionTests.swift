@@ -134,6 +134,44 @@ final class Interruption: Sendable {
     }
   }
 
+  @Test func afterAResizeThatWasCutOffTheVolumeCanGetASmallerSizeThanThat() async throws {
+    let host = try TestHost()
+    let first = try await host.start { if $0 == "resize.commit" { throw Interruption.Stopped() } }
+    try await first.create("disk", size: 8 << 20)
+    try await first.write("old", to: "disk", at: 0)
+    let larger = ResizeVolume.Params(volume: "disk", sizeBytes: 16 << 20)
+    #expect(await failure { try await first.call(ResizeVolume.self, larger) } != nil)
+    await first.kill()
+    let second = try await host.start()
+    #expect(try await second.show("disk").sizeBytes == 8 << 20)
+    let resized = try await second.call(ResizeVolume.self, .init(volume: "disk", sizeBytes: 12 << 20))
+    #expect(resized.sizeBytes == 12 << 20)
+    #expect(try await second.text(of: "disk", at: 0) == "old")
+    #expect(try await second.text(of: "disk", at: (12 << 20) - 512) == "")
+    await second.stop()
+  }
+
+  @Test func aVolumeIsMarkedAsWrittenAsLongAsItsCommitGoesOn() async throws {
+    let host = try TestHost()
+    let stop: @Sendable (String) throws -> Void = { if $0 == "commitUndo.copy" { throw Interruption.Stopped() } }
+    let first = try await host.start(beforeStep: stop)
+    try await first.create("disk", undo: true)
+    try await first.write("new", to: "disk", at: 0)
+    #expect(await failure { try await first.call(CommitUndo.self, .init(volume: "disk")) } != nil)
+    await first.kill()
+    // The next instance begins the copy again, and is killed under it.
+    let second = try await host.start(beforeStep: stop)
+    let marked = try await second.state.read { database in try Catalog.volume("disk", in: database)?.openForWriting }
+    #expect(marked == true)
+    await second.kill()
+    let third = try await host.start()
+    #expect(try await third.text(of: "disk", at: 0) == "new")
+    #expect(try await third.show("disk").layers.map(\.role) == [.base])
+    let isMarked = try await third.state.read { database in try Catalog.volume("disk", in: database)?.openForWriting }
+    #expect(isMarked == false)
+    await third.stop()
+  }
+
   @Test func promotingMakesAVolumeOrAnImageAndNeverBoth() async throws {
     let params = PromoteVolume.Params(volume: "golden", image: "base", requestKey: newKey())
     try await interruptEverywhere { storage in

@@ -17,10 +17,19 @@ final class TestHost: Sendable {
   let root: String
   let alerts = AlertLog()
 
-  init() throws {
+  private let hasSecondPaths: Bool
+
+  /// - Parameter secondPaths: whether each leg is reached by a symbolic link, too.
+  init(secondPaths: Bool = false) throws {
+    hasSecondPaths = secondPaths
     root = FileManager.default.temporaryDirectory.path + "/ftvs-storage-\(UUID().uuidString.prefix(8))"
-    for name in ["io0/storage", "io1/storage", "run/shot", "local/storage"] {
+    for name in ["io0/storage", "io1/storage", "run/shot", "run/path", "local/storage"] {
       try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
+    }
+    guard secondPaths else { return }
+    for leg in LegID.allCases {
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(root)/\(leg)-second", withDestinationPath: "\(root)/\(leg)")
     }
   }
 
@@ -28,6 +37,16 @@ final class TestHost: Sendable {
 
   func leg(_ leg: LegID) -> String { "\(root)/\(leg)/storage" }
   func shotMark(_ leg: LegID) -> String { "\(root)/run/shot/\(leg)" }
+  func pathMark(_ leg: LegID, _ path: Int) -> String { "\(root)/run/path/\(leg).\(path)" }
+
+  private var secondDirectories: [LegID: String] {
+    hasSecondPaths ? [.io0: "\(root)/io0-second/storage", .io1: "\(root)/io1-second/storage"] : [:]
+  }
+
+  private var pathMarks: [LegID: [String]] {
+    [.io0: [pathMark(.io0, 0), pathMark(.io0, 1)], .io1: [pathMark(.io1, 0), pathMark(.io1, 1)]]
+  }
+
   var files: LegFiles { LegFiles(roots: [.io0: leg(.io0), .io1: leg(.io1)]) }
 
   /// Starts an instance on what the last one left.
@@ -35,23 +54,25 @@ final class TestHost: Sendable {
     let hook = ResyncHook()
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    let state = try await ControlState.open(
-      ControlState.Configuration(
-        service: .storage, legDirectories: [.io0: leg(.io0), .io1: leg(.io1)],
-        witness: "\(root)/local/storage/witness.json",
-        shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], migrations: StorageSchema.migrations,
-        resyncData: { leg, progress in try await hook.resync(to: leg, progress: progress) }),
-      logger: logger)
+    var configuration = ControlState.Configuration(
+      service: .storage, legDirectories: [.io0: leg(.io0), .io1: leg(.io1)],
+      witness: "\(root)/local/storage/witness.json",
+      shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], migrations: StorageSchema.migrations,
+      resyncData: { leg, progress in try await hook.resync(to: leg, progress: progress) })
+    (configuration.secondDirectories, configuration.pathMarks) = (secondDirectories, pathMarks)
+    let state = try await ControlState.open(configuration, logger: logger)
     let alerts = self.alerts
     var environment = StorageEnvironment(
       legDirectories: [.io0: leg(.io0), .io1: leg(.io1)],
-      shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], nbdSocketPath: "\(root)/run/nbd.sock",
+      shotMarks: [.io0: shotMark(.io0), .io1: shotMark(.io1)], metadataLogs: "\(root)/run/metadata",
+      nbdSocketPath: "\(root)/run/nbd.sock",
       // Disks that are slow because of something else are not what is tested here.
       legAnswerBound: .seconds(30),
       publish: { severity, kind, subject, message, data in
         alerts.append(.init(severity: severity, kind: kind, subject: subject, message: message, data: data))
       }, logger: logger)
     environment.beforeStep = beforeStep
+    (environment.secondDirectories, environment.pathMarks) = (secondDirectories, pathMarks)
     let service = try await StorageService.open(state: state, environment: environment)
     hook.attach(service)
     return Instance(host: self, service: service, state: state)
@@ -59,6 +80,11 @@ final class TestHost: Sendable {
 
   /// Takes an I/O module out of service, as the hardware supervisor does.
   func shoot(_ leg: LegID) throws { try Data().write(to: URL(filePath: shotMark(leg))) }
+
+  /// Cuts a path to a leg, as the hardware supervisor does.
+  func cut(_ leg: LegID, _ path: Int) throws { try Data("a test".utf8).write(to: URL(filePath: pathMark(leg, path))) }
+
+  func restore(_ leg: LegID, _ path: Int) { try? FileManager.default.removeItem(atPath: pathMark(leg, path)) }
 
   func bringBack(_ leg: LegID) throws { try FileManager.default.removeItem(atPath: shotMark(leg)) }
 

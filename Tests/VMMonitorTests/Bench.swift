@@ -69,6 +69,7 @@ final class Bench: Sendable {
     timing.firstBackoff = .milliseconds(5)
     timing.longestBackoff = .milliseconds(50)
     timing.lifeSign = .milliseconds(20)
+    timing.sampleInterval = .seconds(3600)
     return MonitorEnvironment(
       state: state, units: FakeUnits(host: host, life: life), engine: FakeEngine(host: host, life: life), consoles: nil,
       hardware: host.hardware(life), storage: host.storage(life),
@@ -143,6 +144,15 @@ struct RunningMonitor: Sendable {
       if isWanted(event.vm) { return event.vm }
     }
     throw RPCError(CommonFailure.connectionLost, "the monitor ended")
+  }
+}
+
+/// After how many calls to the outside a monitor is killed.
+enum CutOffs {
+  /// Every sixth of them, others in each run; all where `FTVS_EVERY_CUT_OFF` is set.
+  static func some(of count: Int) -> [Int] {
+    guard ProcessInfo.processInfo.environment["FTVS_EVERY_CUT_OFF"] == nil else { return Array(0..<count) }
+    return Array(stride(from: Int.random(in: 0..<6), to: count, by: 6))
   }
 }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 import UnitManager
 import VMMonitorCore
@@ -73,6 +74,7 @@ final class FakeInstance: VMInstance {
       for (volume, generation) in process.generations where state.generations[volume, default: 1] != generation {
         state.violations.append("runs on a fenced disk: \(unit)")
       }
+      if process.isRestored { state.violations.append("runs without its memory: \(unit)") }
       state.processes[unit]?.status = .running
       return true
     }
@@ -81,6 +83,108 @@ final class FakeInstance: VMInstance {
   }
 
   func setMemory(bytes: Int64) async throws(EngineError) { await life.enter("setMemory \(unit) \(bytes)") }
+  func pause() async throws(EngineError) {
+    await life.enter("pause \(unit)")
+    try change { $0.status = .paused }
+    source.yield(.paused(reason: "stopped by the engine"))
+  }
+
+  func reset(whereRebootEnds: Bool) async throws(EngineError) {
+    await life.enter("reset \(unit)")
+    try change { $0.resets += 1 }
+    source.yield(.reset(byGuest: false))
+  }
+
+  func interrupt() async throws(EngineError) {
+    await life.enter("interrupt \(unit)")
+    try change { $0.interrupts += 1 }
+  }
+
+  func press(_ keys: [String], holding milliseconds: Int) async throws(EngineError) {
+    await life.enter("press \(unit)")
+    try change { $0.keys.append(keys) }
+  }
+
+  func screenshot() async throws(EngineError) -> [UInt8] {
+    await life.enter("screenshot \(unit)")
+    try change { _ in }
+    return [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0, 0, 0, 13] + Array("IHDR".utf8) + [
+      0, 0, 2, 128, 0, 0, 1, 224,
+    ]
+  }
+
+  func statistics() async throws(EngineError) -> EngineStatistics {
+    await life.enter("statistics \(unit)")
+    var statistics = EngineStatistics()
+    var disk = EngineStatistics.Disk()
+    disk.readBytes = 4096
+    disk.readOperations = 1
+    statistics.disks["vda"] = disk
+    return statistics
+  }
+
+  /// What follows a guest's memory: more than a socket holds, so that somebody has to read it.
+  static let filler = 512 << 10
+
+  func save(to descriptor: Int32) async throws(EngineError) {
+    await life.enter("save \(unit)")
+    let (memory, failure) = host.state.withLock { ($0.processes[unit]?.memory, $0.saveFailure) }
+    guard let memory else { throw .notAnswering("gone") }
+    let bytes = Array(memory.utf8) + [UInt8](repeating: 7, count: Self.filler)
+    guard Self.send(bytes[..<(failure ?? bytes.count)], to: descriptor) else { throw .refused("nobody reads") }
+    await life.enter("saved \(unit)")
+    if failure != nil { throw .refused("test") }
+  }
+
+  func cancelSave() async throws(EngineError) { await life.enter("cancelSave \(unit)") }
+
+  func load(from descriptor: Int32) async throws(EngineError) {
+    await life.enter("load \(unit)")
+    let bytes = Self.receive(from: descriptor)
+    guard bytes.count > Self.filler, bytes.suffix(Self.filler) == [UInt8](repeating: 7, count: Self.filler)[...] else {
+      throw .refused("damaged")
+    }
+    let memory = String(decoding: bytes.dropLast(Self.filler), as: UTF8.self)
+    host.state.withLock { $0.loaded.append(memory) }
+    try change {
+      $0.memory = memory
+      $0.isRestored = false
+      $0.status = .paused
+    }
+  }
+
+  private static func send(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
+    var rest = bytes
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+      guard count > 0 else { return false }
+      rest = rest.dropFirst(count)
+    }
+    return true
+  }
+
+  private static func receive(from descriptor: Int32) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+      let count = recv(descriptor, &part, part.count, 0)
+      guard count > 0 else { return bytes }
+      bytes += part[..<count]
+    }
+  }
+
+  /// Changes a process that answers.
+  private func change(_ edit: (inout FakeHost.Process) -> Void) throws(EngineError) {
+    let isAnswering = host.state.withLock { state in
+      guard state.processes[unit]?.isAnswering == true else { return false }
+      if var process = state.processes[unit] {
+        edit(&process)
+        state.processes[unit] = process
+      }
+      return true
+    }
+    guard isAnswering else { throw .notAnswering("gone") }
+  }
 
   func powerDown() async throws(EngineError) {
     await life.enter("powerDown \(unit)")

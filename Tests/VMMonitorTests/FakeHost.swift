@@ -17,6 +17,13 @@ final class FakeHost: Sendable {
     var isAnswering = true
     /// Nobody listens any more, though it has not ended yet.
     var isLeaving = false
+    var resets = 0
+    var interrupts = 0
+    var keys: [[String]] = []
+    /// What its guest has in memory.
+    var memory = "fresh"
+    /// It waits for memory that was saved.
+    var isRestored = false
     var generations: [String: Int64] = [:]
   }
 
@@ -28,6 +35,15 @@ final class FakeHost: Sendable {
     var generations: [String: Int64] = [:]
     /// Volumes that were filled.
     var provided: Set<String> = []
+    var openings: [String: Int64] = [:]
+    /// Saving fails when this much was written.
+    var saveFailure: Int?
+    /// Storage takes its time with every call, until this is false.
+    var isStorageHanging = false
+    /// Processes that were started and had not run yet, at most.
+    var mostStarting = 0
+    /// Each restored memory, in order.
+    var loaded: [String] = []
     var lost: Set<ModuleID> = []
     var isUnitManagerAway = false
     var isStorageAway = false
@@ -67,11 +83,14 @@ final class FakeHost: Sendable {
       for disk in state.plans[unit]?.disks ?? [] {
         guard let volume = disk.disk.volume?.rawValue else { continue }
         process.generations[volume] = state.generations[volume, default: 1]
+        state.openings[volume, default: 0] += 1
         if disk.exportName != "\(volume).\(state.generations[volume, default: 1])" {
           state.violations.append("stale export: \(disk.exportName)")
         }
       }
+      process.isRestored = state.plans[unit]?.isRestored == true
       state.processes[unit] = process
+      state.mostStarting = max(state.mostStarting, state.processes.values.count { $0.status == .waiting })
       state.results[unit] = "success"
       state.endedInOrder.remove(unit)
       return nil

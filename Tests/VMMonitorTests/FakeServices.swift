@@ -56,11 +56,21 @@ extension FakeHost {
         }
         return state.generations[params.volume.rawValue, default: 1]
       }
-      return VolumeStatus(
-        volume: params.volume, sizeBytes: 1 << 20, layers: [], hasUndoLayer: false, generation: generation, sessions: 0,
-        legs: [])
+      return self.volume(params.volume, generation)
+    }
+    router.serve(ShowVolume.self) { params, _ async throws(RPCError) in
+      try await self.enterStorage(life, "show", params.volume)
+      return self.volume(params.volume, self.state.withLock { $0.generations[params.volume.rawValue, default: 1] })
     }
     return RouterCaller(router, as: .root)
+  }
+
+  private func volume(_ name: VolumeName, _ generation: Int64) -> VolumeStatus {
+    let openings = state.withLock { $0.openings[name.rawValue, default: 0] }
+    let layer = LayerStatus(layer: "top", role: .base, allocatedBytes: 0)
+    return VolumeStatus(
+      volume: name, sizeBytes: 1 << 20, layers: [layer], hasUndoLayer: false, generation: generation,
+      openings: openings, sessions: 0, legs: [])
   }
 
   private func enterStorage(_ life: Life, _ call: String, _ volume: VolumeName) async throws(RPCError) {
@@ -68,6 +78,7 @@ extension FakeHost {
     guard volume.rawValue != "missing" else {
       throw RPCError(StorageFailure.noSuchVolume, "There is no volume 'missing'.")
     }
+    while state.withLock({ $0.isStorageHanging }) { try? await Task.sleep(for: .milliseconds(1)) }
     if state.withLock({ $0.isStorageAway }) { throw RPCError(CommonFailure.connectionLost, "away") }
   }
 }

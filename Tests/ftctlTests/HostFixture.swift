@@ -55,10 +55,18 @@ enum HostFixture {
       LayerStatus(layer: "b2.vhd", role: .differencing, image: nil, allocatedBytes: 300 << 20),
       LayerStatus(layer: "c3.vhd", role: .undo, image: nil, allocatedBytes: 12 << 20),
     ],
-    hasUndoLayer: true, generation: 7, sessions: 1, legs: [.io0])
+    hasUndoLayer: true, generation: 7, sessions: 1, legs: [.io0], onOneLeg: .hold, waitingSessions: 1,
+    lastScrub: ScrubStatus(
+      endedMilliseconds: ago(60), checkedBytes: 2 << 30, skippedBytes: 0, repairedBlocksOnIO1: 3, lostBlocks: 1))
 
   static let legs = [
-    StorageLeg(leg: .io0, state: .inStep, sinceMilliseconds: ago(7200), freeBytes: 50 << 30),
+    StorageLeg(
+      leg: .io0, state: .inStep, sinceMilliseconds: ago(7200), freeBytes: 50 << 30,
+      paths: [
+        StoragePath(
+          path: 0, state: .failed, reason: "a cable was pulled", sinceMilliseconds: ago(60), directory: "/io0/storage"),
+        StoragePath(path: 1, state: .active, sinceMilliseconds: ago(60), directory: "/io0-b/storage"),
+      ]),
     StorageLeg(
       leg: .io1, state: .resyncing, sinceMilliseconds: ago(20), doneBytes: 1 << 30, totalBytes: 4 << 30,
       freeBytes: 49 << 30),

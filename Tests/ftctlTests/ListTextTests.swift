@@ -17,8 +17,10 @@ struct ListTextTests {
         Image       debian
         Undo layer  yes
         In step on  io0
+        Writes      writeBack, hold on one leg; they wait for the other leg now
         Generation  7
         Sessions    1
+        Last scrub  2026-11-18 11:05:40: 2 GiB compared, 3 blocks repaired on io1, 1 block wrong on both legs
 
         LAYER   ROLE          ALLOCATED  IMAGE
         a1.vhd  base              2 GiB  debian

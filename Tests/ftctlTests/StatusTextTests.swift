@@ -89,9 +89,9 @@ struct StatusTextTests {
       web-disk  10 GiB    312 MiB  debian  yes          1  io0
 
     Legs
-      LEG  STATE      FOR     FREE  REASON
-      io0  in step    2 h   50 GiB
-      io1  resyncing  20 s  49 GiB  1 GiB of 4 GiB copied
+      LEG  STATE      FOR     FREE  PATHS                                    REASON
+      io0  in step    2 h   50 GiB  0 failed (a cable was pulled), 1 active
+      io1  resyncing  20 s  49 GiB  -                                        1 GiB of 4 GiB copied
 
     Open alerts
       NUMBER  TIME                 SEVERITY  STATE  SUBJECT  MESSAGE

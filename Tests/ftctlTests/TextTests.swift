@@ -1,3 +1,5 @@
+import BlockLayers
+import Glibc
 import Testing
 
 @testable import ftctl
@@ -27,6 +29,23 @@ struct TextTests {
       ("", nil), ("10GB", nil), ("1.5G", nil), ("99999999999999999999", nil),
     ] as [(String, Int64?)])
   func sizeParsing(text: String, bytes: Int64?) { #expect(Sizes.parse(text) == bytes) }
+
+  @Test("Sizes that are no sizes are refused, and never trap") func randomSizes() {
+    let seed = getenv("FTVS_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
+    var random = SeededGenerator(seed: seed)
+    let letters = Array("0123456789kKmMgGtTpPeEiIbB +-.,x\u{0}٣½é")
+    for _ in 0..<20_000 {
+      let count = Int.random(in: 0...24, using: &random)
+      let text = String((0..<count).map { _ in letters.randomElement(using: &random) ?? "0" })
+      guard let bytes = Sizes.parse(text) else { continue }
+      let digits = text.prefix { $0.isASCII && $0.isNumber }
+      // What is read is the number that stands there, times a power of 1024.
+      let number = Double(String(digits)) ?? .nan
+      let power = log2(Double(bytes) / number) / 10
+      let isPower = power.rounded() == power && (0...6).contains(power)
+      #expect(bytes == 0 || isPower, "'\(text)' is \(bytes); seed \(seed)")
+    }
+  }
 
   @Test("Columns are aligned, numbers at the right, and no line ends in blanks")
   func table() {

@@ -38,6 +38,8 @@ extension HardwareSupervisor {
     router.serve(FailModule.self) { params, _ throws(RPCError) in
       try await self.command(.fail, params.module, reason: params.reason, force: params.force ?? false)
     }
+    router.serve(FailPath.self) { params, _ throws(RPCError) in try await self.failPath(params) }
+    router.serve(RestorePath.self) { params, _ throws(RPCError) in try await self.restorePath(params) }
     router.serve(RemoveModule.self) { params, _ throws(RPCError) in
       try await self.command(.remove, params.module)
     }

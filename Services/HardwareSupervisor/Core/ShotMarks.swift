@@ -22,21 +22,11 @@ public final class FileShotMarks: ShotMarks {
   }
 
   public func write(_ module: ModuleID) async throws(RPCError) {
-    try await perform(module) { path in
-      let directory = Self.directory(path)
-      if mkdir(directory, 0o755) != 0, errno != EEXIST { return errno }
-      let file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0o644)
-      guard file >= 0 else { return errno }
-      defer { close(file) }
-      return fsync(file) == 0 ? Self.sync(directory) : errno
-    }
+    try await perform(module) { MarkFile.write($0, "") }
   }
 
   public func remove(_ module: ModuleID) async throws(RPCError) {
-    try await perform(module) { path in
-      if unlink(path) != 0 { return errno == ENOENT ? 0 : errno }
-      return Self.sync(Self.directory(path))
-    }
+    try await perform(module) { MarkFile.remove($0) }
   }
 
   public func exists(_ module: ModuleID) async -> Bool {
@@ -48,6 +38,33 @@ public final class FileShotMarks: ShotMarks {
 
   private func perform(_ module: ModuleID, _ work: @escaping @Sendable (String) -> Int32) async throws(RPCError) {
     guard let path = paths[module] else { return }
+    try await MarkFile.perform(path, on: queue, work)
+  }
+}
+
+/// Marks as files.
+enum MarkFile {
+  /// Makes a mark with a text, in a directory that is made when it is missing. Returns 0 or an error number.
+  static func write(_ path: String, _ text: String) -> Int32 {
+    let directory = directory(path)
+    if mkdir(directory, 0o755) != 0, errno != EEXIST { return errno }
+    let file = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o644)
+    guard file >= 0 else { return errno }
+    defer { close(file) }
+    let bytes = Array(text.utf8)
+    guard bytes.isEmpty || Glibc.write(file, bytes, bytes.count) == bytes.count else { return errno }
+    return fsync(file) == 0 ? sync(directory) : errno
+  }
+
+  /// Removes a mark, where there is one. Returns 0 or an error number.
+  static func remove(_ path: String) -> Int32 {
+    if unlink(path) != 0 { return errno == ENOENT ? 0 : errno }
+    return sync(directory(path))
+  }
+
+  static func perform(
+    _ path: String, on queue: DispatchQueue, _ work: @escaping @Sendable (String) -> Int32
+  ) async throws(RPCError) {
     let code = await withCheckedContinuation { continuation in
       queue.async { continuation.resume(returning: work(path)) }
     }

@@ -61,6 +61,7 @@ public struct Surroundings: Sendable {
   public var legs: any LegProbe
   public var leases: any LeaseReader
   public var marks: any ShotMarks
+  public var paths: any PathMarks
   /// Whether a process of this host exists.
   public var processExists: @Sendable (Int32) -> Bool
   /// Whether a process, or this one, is ready to run and has no processor to run on.
@@ -68,7 +69,7 @@ public struct Surroundings: Sendable {
 
   public init(
     module: ModuleID, boot: String, clock: any HostClock, alerts: any AlertSink, legs: any LegProbe,
-    leases: any LeaseReader, marks: any ShotMarks,
+    leases: any LeaseReader, marks: any ShotMarks, paths: any PathMarks,
     processExists: @escaping @Sendable (Int32) -> Bool,
     waitsForProcessor: @escaping @Sendable (Int32?) -> Bool = { _ in false }
   ) {
@@ -79,6 +80,7 @@ public struct Surroundings: Sendable {
     self.legs = legs
     self.leases = leases
     self.marks = marks
+    self.paths = paths
     self.processExists = processExists
     self.waitsForProcessor = waitsForProcessor
   }

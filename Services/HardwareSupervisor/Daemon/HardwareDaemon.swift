@@ -52,7 +52,8 @@ enum HardwareDaemon {
       around: Surroundings(
         module: activation.module, boot: hostStart(), clock: SystemHostClock(),
         alerts: PublishedAlerts(publisher: activation.alerts), legs: legs, leases: leases,
-        marks: FileShotMarks { paths.shotMark($0) }, processExists: processExists,
+        marks: FileShotMarks { paths.shotMark($0) },
+        paths: FilePathMarks { paths.pathMark($0, $1) }, processExists: processExists,
         waitsForProcessor: waitsForProcessor),
       units: units, state: activation.state, logger: activation.logger)
   }

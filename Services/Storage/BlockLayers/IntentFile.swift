@@ -2,6 +2,9 @@ import Synchronization
 
 /// The write-intent record of one layer on one leg. Its format is told in `IntentRecord.swift`.
 public final class IntentFile: Sendable {
+  /// What is read first of a slot: enough for the extents of 120 GiB.
+  private static let usualBytes = 4096
+
   private let file: any ByteFile
   /// The slot that the next record goes to.
   private let next = Atomic<Int>(0)
@@ -37,13 +40,22 @@ public final class IntentFile: Sendable {
     do throws(BlockError) {
       let count = Int(min(max(try file.size() - start, 0), IntentRecord.slotBytes))
       guard count > 0 else { return .torn }
-      let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 512)
-      defer { bytes.deallocate() }
-      try file.read(into: bytes, at: start)
-      return IntentRecord.decode(UnsafeRawBufferPointer(bytes))
+      // Most records are short.
+      let few = min(count, Self.usualBytes)
+      if let slot = try decode(at: start, few, isWhole: few == count) { return slot }
+      return try decode(at: start, count, isWhole: true)
     } catch {
       return nil
     }
+  }
+
+  /// What some bytes from a slot's beginning on mean; nil when its record goes on behind them.
+  private func decode(at start: Int64, _ count: Int, isWhole: Bool) throws(BlockError) -> IntentRecord.Slot? {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 512)
+    defer { bytes.deallocate() }
+    try file.read(into: bytes, at: start)
+    let slot = UnsafeRawBufferPointer(bytes)
+    return isWhole || IntentRecord.length(of: slot) <= count ? IntentRecord.decode(slot) : nil
   }
 
   /// Writes a record durably. One that fails leaves the newest one as it was.

@@ -142,6 +142,12 @@ extension IntentRecord {
     CRC32C.checksum(UnsafeRawBufferPointer(rebasing: slot[sector * sectorBytes..<sector * sectorBytes + 508]))
   }
 
+  /// Bytes that the record of a slot takes, as far as its first sector can be believed.
+  static func length(of slot: UnsafeRawBufferPointer) -> Int {
+    guard slot.count >= sectorBytes else { return sectorBytes }
+    return Int(UInt32(littleEndian: slot.loadUnaligned(fromByteOffset: 16, as: UInt32.self))) * sectorBytes
+  }
+
   /// What the bytes of a slot mean; what is missing at their end was never written.
   static func decode(_ slot: UnsafeRawBufferPointer) -> Slot {
     switch sector(0, of: slot, counter: nil) {

@@ -24,7 +24,18 @@ public final class LegCalls: Sendable {
   private let io0Late = Atomic<Int>(0)
   private let io1Late = Atomic<Int>(0)
 
-  public init(bound: Duration = .seconds(3)) { self.bound = bound }
+  private let callers: (any LegCallers)?
+
+  public init(bound: Duration = .seconds(3)) {
+    self.bound = bound
+    callers = nil
+  }
+
+  /// With others than threads of this object to make the calls.
+  init(bound: Duration, callers: any LegCallers) {
+    self.bound = bound
+    self.callers = callers
+  }
 
   private func lane(_ leg: LegID) -> Lane { leg == .io0 ? io0 : io1 }
 
@@ -57,6 +68,7 @@ public final class LegCalls: Sendable {
 
   /// Waits for what was begun on a leg for no longer than the bound; the leg is slow while that lasts.
   func hasEnded<T, E: Error>(_ call: BoundedCall<T, E>, on leg: LegID) -> Bool {
+    callers?.somebodyWaits()
     let patience = bound / 6
     if call.hasEnded(within: patience) { return true }
     countLate(leg, 1)
@@ -64,13 +76,25 @@ public final class LegCalls: Sendable {
     return call.hasEnded(within: bound - patience)
   }
 
+  /// Has a thread of a leg do something, when one is free.
+  func hand(_ leg: LegID, _ body: @escaping @Sendable () -> Void) { lane(leg).pool.submit(body) }
+
   /// Begins something on a leg.
   func begin<T: Sendable, E: Error>(
     on leg: LegID, _ body: @escaping @Sendable () throws(E) -> T
   ) -> BoundedCall<T, E> {
     let lane = lane(leg)
     let call = BoundedCall(stuck: lane.stuck, body)
-    lane.pool.submit { call.run() }
+    if let callers { callers.submit { call.run() } } else { lane.pool.submit { call.run() } }
     return call
   }
+}
+
+/// Who makes calls on legs where no threads are to: in simulations that a seed replays.
+protocol LegCallers: Sendable {
+  /// Takes a call that is to be made at the latest when somebody waits.
+  func submit(_ call: @escaping @Sendable () -> Void)
+
+  /// Makes every call that was submitted.
+  func somebodyWaits()
 }

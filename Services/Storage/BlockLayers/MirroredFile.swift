@@ -20,16 +20,19 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
     public let sums: SumFile?
     /// True once the module of this leg is removed or isolated; asked before every call.
     public let isShot: @Sendable () -> Bool
+    /// Has the leg reached by another path after a call that did not end. True when there is one.
+    public let takesOtherPath: @Sendable () -> Bool
 
     public init(
       id: LegID, file: any ByteFile, intent: IntentFile? = nil, sums: SumFile? = nil,
-      isShot: @escaping @Sendable () -> Bool = { false }
+      isShot: @escaping @Sendable () -> Bool = { false }, takesOtherPath: @escaping @Sendable () -> Bool = { false }
     ) {
       self.id = id
       self.file = file
       self.intent = intent
       self.sums = sums
       self.isShot = isShot
+      self.takesOtherPath = takesOtherPath
     }
   }
 
@@ -113,7 +116,19 @@ public final class MirroredFile: ByteFile, @unchecked Sendable {
       let copy = CallBuffer(buffer)
       return try together { (leg) throws(BlockError) in try leg.file.write(copy.content, at: offset) }
     }
+    if buffer.count >= SecondWrite.least { return try writeAtOnce(buffer, at: offset) }
     try changing { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
+  }
+
+  /// Writes to both legs at the same time.
+  private func writeAtOnce(_ buffer: UnsafeRawBufferPointer, at offset: Int64) throws(BlockError) {
+    let members = try members()
+    let second = members.second.map { SecondWrite($0, buffer, at: offset) }
+    if let second, let leg = members.second { calls.hand(leg.id) { second.run() } }
+    let first = Self.outcome { () throws(BlockError) in
+      try members.first.gated { (leg) throws(BlockError) in try leg.file.write(buffer, at: offset) }
+    }
+    try settle(members, first, second?.finish())
   }
 
   public func truncate(to size: Int64) throws(BlockError) {

@@ -1,4 +1,3 @@
-import Glibc
 import Primitives
 
 extension MirroredFile {
@@ -14,17 +13,11 @@ extension MirroredFile {
   public func equalize(
     progress: (_ done: Int64, _ total: Int64) -> Bool = { _, _ in true }
   ) throws(BlockError) -> Int64? {
-    let one = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Self.copyPiece), alignment: 4096)
-    let two = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Self.copyPiece), alignment: 4096)
-    defer {
-      one.deallocate()
-      two.deallocate()
-    }
     guard try equalizeLength() else { return nil }
     let extents = unequalExtents
     var copied: Int64 = 0
     let isDone = try forEachPiece(of: extents, progress) { (at, _) throws(BlockError) in
-      guard let count = try equalizePiece(at: at, one, two) else { return false }
+      guard let count = try equalizePiece(at: at) else { return false }
       copied += count
       return true
     }
@@ -37,7 +30,7 @@ extension MirroredFile {
   }
 
   /// The two legs in step, the one that is read first.
-  func pair() throws(BlockError) -> (first: Leg, second: Leg)? {
+  func pair() throws(BlockError) -> Pair? {
     let members = try members()
     guard let second = members.second, state(of: members.first.id) == .inStep, state(of: second.id) == .inStep
     else { return nil }
@@ -48,56 +41,46 @@ extension MirroredFile {
     let held = ranges.lockAll()
     defer { ranges.unlock(held) }
     guard let pair = try pair() else { return false }
-    let length = try pair.first.gated { (leg) throws(BlockError) in try leg.file.size() }
-    do throws(BlockError) {
-      try pair.second.gated { (leg) throws(BlockError) in
-        if try leg.file.size() != length { try leg.file.truncate(to: length) }
-      }
-    } catch {
-      try expel(pair.second, error)
-      throw error
-    }
+    let lengths = try onBoth(pair) { (leg) throws(BlockError) in try leg.file.size() }
+    let length = try lengths.first.get()
+    if case .success(length) = lengths.second { return true }
+    try onSecond(pair) { (leg) throws(BlockError) in try leg.file.truncate(to: length) }
     return true
   }
 
-  private func equalizePiece(
-    at offset: Int64, _ one: UnsafeMutableRawBufferPointer, _ two: UnsafeMutableRawBufferPointer
-  ) throws(BlockError) -> Int64? {
+  private func equalizePiece(at offset: Int64) throws(BlockError) -> Int64? {
     let held = ranges.lock(at: offset, count: Self.copyPiece)
     defer { ranges.unlock(held) }
     guard let pair = try pair() else { return nil }
     let count = Int(min(Self.copyPiece, try pair.first.file.size() - offset))
     guard count > 0 else { return 0 }
-    let wanted = UnsafeMutableRawBufferPointer(rebasing: one[..<count])
-    let found = UnsafeMutableRawBufferPointer(rebasing: two[..<count])
-    let isHole = try pair.first.file.isHole(at: offset, count: Int64(count))
-    if !isHole {
-      try pair.first.gated { (leg) throws(BlockError) in try leg.file.read(into: wanted, at: offset) }
+    let contents = try contents(of: pair, at: offset, count: count)
+    let wanted = try contents.first.get()
+    switch contents.second {
+    case .failure(let error):
+      try expel(pair.second, error)
+      throw error
+    case .success(let found):
+      // Holes are to be at the same places, too.
+      if found.isHole || !wanted.isHole, wanted.equals(found) { return 0 }
     }
-    do throws(BlockError) {
-      return try pair.second.gated { (leg) throws(BlockError) in
-        if isHole {
-          if try leg.file.isHole(at: offset, count: Int64(count)) { return 0 }
-          try leg.file.punch(at: offset, count: Int64(count))
-          return Int64(count)
-        }
-        try leg.file.read(into: found, at: offset)
-        guard let left = wanted.baseAddress, let right = found.baseAddress, memcmp(left, right, count) != 0 else {
-          return 0
-        }
-        try leg.file.write(UnsafeRawBufferPointer(wanted), at: offset)
-        return Int64(count)
+    try onSecond(pair) { (leg) throws(BlockError) in
+      if wanted.isHole {
+        try leg.file.punch(at: offset, count: Int64(count))
+      } else {
+        try leg.file.write(wanted.bytes.content, at: offset)
       }
-    } catch {
+    }
+    return Int64(count)
+  }
+
+  /// Changes the leg that is made equal; where that fails it is out.
+  private func onSecond(
+    _ pair: Pair, _ body: @escaping @Sendable (Leg) throws(BlockError) -> Void
+  ) throws(BlockError) {
+    if case .failure(let error) = try onOne(pair.second, body) {
       try expel(pair.second, error)
       throw error
     }
-  }
-}
-
-extension ByteFile {
-  fileprivate func isHole(at offset: Int64, count: Int64) throws(BlockError) -> Bool {
-    guard let data = try nextData(at: offset) else { return true }
-    return data.lowerBound >= offset + count
   }
 }

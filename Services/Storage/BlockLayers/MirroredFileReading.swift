@@ -52,15 +52,24 @@ extension MirroredFile {
   private func readInTime(
     _ leg: Leg, into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
   ) throws(BlockError) {
+    if try readOnce(leg, into: buffer, at: offset) { return }
+    // A read that hangs changes nothing: it may be repeated.
+    if leg.takesOtherPath(), try readOnce(leg, into: buffer, at: offset) { return }
+    let error = lateness(of: leg)
+    try expel(leg, error)
+    throw error
+  }
+
+  /// False when the leg does not answer within the bound.
+  private func readOnce(
+    _ leg: Leg, into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(BlockError) -> Bool {
     let copy = CallBuffer(count: buffer.count)
     let call = begin(leg) { (leg) throws(BlockError) in try leg.file.read(into: copy.bytes, at: offset) }
-    guard let outcome = calls.outcome(of: call, on: leg.id) else {
-      let error = lateness(of: leg)
-      try expel(leg, error)
-      throw error
-    }
+    guard let outcome = calls.outcome(of: call, on: leg.id) else { return false }
     try outcome.get()
     buffer.copyMemory(from: copy.content)
+    return true
   }
 
   /// Asks the preferred leg in step and, where that fails, the other one.
@@ -144,6 +153,7 @@ extension MirroredFile {
     // A leg that did not answer is out: it is not waited for again.
     guard state(of: bad.id) == .inStep else { return false }
     try rewrite(bad, UnsafeRawBufferPointer(bytes), at: offset)
+    try sync(bad)
     guard isReadable(bad, bytes, at: offset) else {
       let error = BlockError(.io, "\(bad.file.name) cannot be read at \(offset) after it was written again")
       try expel(bad, error)

@@ -112,6 +112,7 @@ extension MirroredFile {
     guard let second, second.reads(bytes, at: offset), fits(sum) else { return failure }
     do throws(BlockError) {
       try rewrite(first, UnsafeRawBufferPointer(bytes), at: offset)
+      try sync(first)
       failure.outcome = .healed
     } catch {
       failure.outcome = .answered

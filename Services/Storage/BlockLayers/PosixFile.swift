@@ -169,6 +169,26 @@ public final class PosixFile: ByteFile {
   /// a file opened later; the file itself is given back now.
   public func close() {
     guard !closed.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    putNothing()
+  }
+
+  /// Puts the descriptor on another open file, which is the same one by another way. Calls that are under way end on the one
+  /// that it was on.
+  func takePlace(of other: PosixFile) {
+    guard !closed.load(ordering: .sequentiallyConsistent) else { return }
+    _ = dup3(other.descriptor, descriptor, O_CLOEXEC)
+    // Closed meanwhile: the file is not to stay open.
+    if closed.load(ordering: .sequentiallyConsistent) { putNothing() }
+  }
+
+  /// Whether it is the same file of the same mounted file system.
+  func isSameFile(as other: PosixFile) -> Bool {
+    var (one, two) = (stat(), stat())
+    guard fstat(descriptor, &one) == 0, fstat(other.descriptor, &two) == 0 else { return false }
+    return one.st_dev == two.st_dev && one.st_ino == two.st_ino
+  }
+
+  private func putNothing() {
     let nothing = Glibc.open("/", FTVS_OPEN_PATH | O_CLOEXEC)
     guard nothing >= 0 else { return }
     _ = dup3(nothing, descriptor, O_CLOEXEC)

@@ -21,19 +21,29 @@ enum Catalog {
 
   private static func volume(_ row: Row) throws -> VolumeRecord {
     let name: String = row["name"]
+    let (cacheName, oneLegName): (String, String) = (row["cache"], row["onOneLeg"])
     guard let volume = VolumeName(rawValue: name) else { throw Damaged(description: "volume name \(name)") }
+    guard let cache = CachePolicy(rawValue: cacheName), let onOneLeg = OneLegPolicy(rawValue: oneLegName) else {
+      throw Damaged(description: "volume \(name) is written \(cacheName), \(oneLegName) on one leg")
+    }
     let user: Int64? = row["clientUser"]
     return VolumeRecord(
       name: volume, sizeBytes: row["sizeBytes"], top: row["top"], generation: row["generation"],
       clientUser: user.flatMap(UInt32.init(exactly:)), connected: row["connected"],
       openForWriting: row["openForWriting"], legsDiffer: row["legsDiffer"],
-      createdMilliseconds: row["createdMilliseconds"])
+      createdMilliseconds: row["createdMilliseconds"], policy: WritePolicy(cache: cache, onOneLeg: onOneLeg),
+      openings: row["openings"])
   }
 
   // MARK: Layers
 
   static func layers(in database: Database) throws -> [LayerRecord] {
     try Row.fetchAll(database, sql: "SELECT * FROM layer ORDER BY id").map(layer)
+  }
+
+  /// The layers that belong to a volume or an image, by identifier.
+  static func layers(of owner: LayerRecord.Owner, in database: Database) throws -> [LayerRecord] {
+    try layers(in: database).filter { $0.owner == owner }
   }
 
   static func layer(_ id: String, in database: Database) throws -> LayerRecord? {
@@ -86,7 +96,8 @@ enum Catalog {
     return Chain(
       volume: volume, layers: layers, branches: try own.map(layer).filter { !known.contains($0.id) },
       snapshots: try snapshots(of: volume.name, in: database),
-      checkpoints: try checkpoints(of: volume.name, in: database))
+      checkpoints: try checkpoints(of: volume.name, in: database),
+      lastScrub: try lastScrub(of: .volume(volume.name), in: database))
   }
 
   private static func snapshots(of volume: VolumeName, in database: Database) throws -> [SnapshotRecord] {
@@ -105,21 +116,23 @@ enum Catalog {
   // MARK: Images
 
   static func image(_ name: ImageName, in database: Database) throws -> ImageRecord? {
-    try Row.fetchOne(database, sql: "SELECT * FROM image WHERE name = ?", arguments: [name.rawValue]).map(image)
+    try Row.fetchOne(database, sql: "SELECT * FROM image WHERE name = ?", arguments: [name.rawValue])
+      .map { try image($0, in: database) }
   }
 
   static func images(in database: Database) throws -> [ImageRecord] {
-    try Row.fetchAll(database, sql: "SELECT * FROM image ORDER BY name").map(image)
+    try Row.fetchAll(database, sql: "SELECT * FROM image ORDER BY name").map { try image($0, in: database) }
   }
 
-  private static func image(_ row: Row) throws -> ImageRecord {
+  private static func image(_ row: Row, in database: Database) throws -> ImageRecord {
     let name: String = row["name"]
     guard let image = ImageName(rawValue: name) else { throw Damaged(description: "image name \(name)") }
     let tags: String = row["tags"]
     return ImageRecord(
       name: image, sizeBytes: row["sizeBytes"], top: row["top"], description: row["description"],
       operatingSystem: row["operatingSystem"], tags: tags.split(separator: " ").map(String.init),
-      createdMilliseconds: row["createdMilliseconds"], contentSHA256: row["contentSHA256"])
+      createdMilliseconds: row["createdMilliseconds"], contentSHA256: row["contentSHA256"],
+      lastScrub: try lastScrub(of: .image(image), in: database))
   }
 
   /// The images that lack a checksum and of which none is being made: this one, or all.

@@ -8,11 +8,12 @@ extension Transaction {
   mutating func insert(_ volume: VolumeRecord) throws {
     try execute(
       """
-      INSERT INTO volume (name, sizeBytes, top, generation, clientUser, createdMilliseconds) VALUES (?, ?, ?, ?, ?, ?)
+      INSERT INTO volume (name, sizeBytes, top, generation, clientUser, createdMilliseconds, cache, onOneLeg)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
       """,
       [
         volume.name.rawValue, volume.sizeBytes, volume.top, volume.generation, volume.clientUser.map { Int64($0) },
-        volume.createdMilliseconds,
+        volume.createdMilliseconds, volume.policy.cache.rawValue, volume.policy.onOneLeg.rawValue,
       ])
   }
 
@@ -61,6 +62,7 @@ extension Transaction {
     try execute("DELETE FROM commitIntent WHERE volume = ?", [volume.name.rawValue])
     try execute("DELETE FROM snapshot WHERE volume = ?", [volume.name.rawValue])
     try removeCheckpoints(of: volume.name)
+    try forgetScrubs(of: .volume(volume.name))
     try execute("DELETE FROM volume WHERE name = ?", [volume.name.rawValue])
   }
 

@@ -53,6 +53,32 @@ enum Complaint {
       ])
   }
 
+  static func noSuch(_ subject: ScrubSubject) -> RPCError {
+    switch subject {
+    case .volume(let name): noSuchVolume(name)
+    case .image(let name): noSuchImage(name)
+    }
+  }
+
+  static func held(_ volume: VolumeName) -> RPCError {
+    RPCError(
+      StorageFailure.legUnavailable,
+      """
+      Volume \(volume) is to be written on both legs only, and one is not in step; bring its I/O module online, or set the \
+      policy with volume.setWritePolicy. What was asked for may have been written to one leg.
+      """,
+      data: ["volume": .string(volume.rawValue)])
+  }
+
+  static func oneLeg(_ inStep: [LegID]) -> RPCError {
+    RPCError(
+      StorageFailure.legUnavailable,
+      """
+      A scrub compares both legs, and only \(inStep.first.map { "leg \($0)" } ?? "none") is in step; volume.legs tells \
+      how they stand, bring the I/O module online.
+      """)
+  }
+
   static func noSuchImage(_ image: ImageName) -> RPCError {
     RPCError(
       StorageFailure.noSuchImage, "The library has no image \(image); library.list shows those there are.",

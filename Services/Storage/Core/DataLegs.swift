@@ -41,7 +41,10 @@ final class DataLegs: @unchecked Sendable {
     self.environment = environment
     self.files = files
     calls = files.calls
-    marks = environment.shotMarks.mapValues { ShotMark(path: $0) }
+    marks = Dictionary(
+      uniqueKeysWithValues: environment.shotMarks.map { leg, path in
+        (leg, ShotMark(path: path, paths: files.paths[leg]))
+      })
     readAlerts = ReadAlerts(environment)
   }
 
@@ -50,6 +53,9 @@ final class DataLegs: @unchecked Sendable {
     let known = state.legs()
     return LegID.allCases.filter { leg in known.contains { $0.leg == leg && $0.state == .inStep } }
   }
+
+  /// Whether two legs hold all that was acknowledged.
+  var areBothInStep: Bool { state.legs().count { $0.state == .inStep } == LegID.allCases.count }
 
   /// Legs on which files are made and removed: those in step, and the one that receives.
   var written: [LegID] {
@@ -74,9 +80,9 @@ final class DataLegs: @unchecked Sendable {
   }
 
   /// Why a leg is dropped, for people.
-  private static func reason(_ error: BlockError) -> String {
+  private func reason(_ error: BlockError, on leg: LegID) -> String {
     switch error.kind {
-    case .shot: "its I/O module is out of service"
+    case .shot: marks[leg]?.isShot == true ? "its I/O module is out of service" : "no path to it is left"
     case .noSpace: "it is full"
     default: error.description
     }
@@ -167,14 +173,16 @@ final class DataLegs: @unchecked Sendable {
       throw failures.first?.1 ?? BlockError(.io, "no leg holds \(layer.path)")
     }
     for (leg, error) in failures {
-      do throws(RPCError) { try lose(leg, reason: Self.reason(error)) } catch { throw BlockError(.io, error.message) }
+      do throws(RPCError) { try lose(leg, reason: reason(error, on: leg)) } catch {
+        throw BlockError(.io, error.message)
+      }
     }
     let file = try MirroredFile(
       name: layer.path, legs: members, isNew: isNew, calls: calls,
       onReadError: { [readAlerts] failure in readAlerts.tell(of: failure, in: layer) }
     ) { [weak self] (leg, error) throws(BlockError) in
       guard let self else { throw error }
-      do throws(RPCError) { try self.lose(leg, reason: Self.reason(error)) } catch {
+      do throws(RPCError) { try self.lose(leg, reason: self.reason(error, on: leg)) } catch {
         throw BlockError(.io, error.message)
       }
     }
@@ -211,11 +219,23 @@ final class DataLegs: @unchecked Sendable {
         throw BlockError.system(error.code, error.description)
       }
     }
-    let file = try PosixFile(path: files.path(layer.path, on: leg), mode: mode)
+    let file = try files.open(layer.path, on: leg, mode)
     let intent = files.openIntent(of: layer.path, on: leg, isNew: mode == .create)
     let sums = files.openSums(of: layer.path, on: leg, isNew: mode == .create)
-    guard let mark = marks[leg] else { return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) }
-    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) { mark.wasThere }
+    guard let mark = marks[leg], let paths = files.paths[leg] else {
+      return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums)
+    }
+    return MirroredFile.Leg(id: leg, file: file, intent: intent, sums: sums) {
+      mark.wasThere
+    } takesOtherPath: {
+      paths.isThereAnotherDirectory && paths.switchOver(reason: "it did not answer in time")
+    }
+  }
+
+  /// Looks for paths that were cut while nobody used the leg, and for those that work again. Blocks.
+  func watchPaths() {
+    for leg in LegID.allCases { _ = isShot(leg) }
+    files.probePaths()
   }
 
   // MARK: Records

@@ -16,6 +16,8 @@ struct JobRecord: Sendable, Equatable {
     /// Begun by the service itself, when an image came to be.
     case checksum = "library.checksum"
     case verify = "library.verify"
+    case scrubVolume = "volume.scrub"
+    case scrubImage = "library.scrub"
   }
 
   var id: Int64
@@ -43,7 +45,16 @@ struct JobRecord: Sendable, Equatable {
   var merges: Bool { operation == .deleteSnapshot || operation == .mergeLayers }
 
   /// Whether it only reads an image.
-  var readsImage: Bool { operation == .checksum || operation == .verify }
+  var readsImage: Bool { operation == .checksum || operation == .verify || operation == .scrubImage }
+
+  /// What it scrubs; nil where it does something else. A volume's layers may change meanwhile.
+  var scrubbed: ScrubSubject? {
+    switch operation {
+    case .scrubVolume: .volume(volume)
+    case .scrubImage: image.map { .image($0) }
+    default: nil
+    }
+  }
 
   /// What callers are told of it.
   var status: JobStatus {
@@ -66,6 +77,19 @@ extension JobRecord {
   }
 }
 
+extension JobRecord {
+  init(scrubbing subject: ScrubSubject, totalBytes: Int64, now: Int64) {
+    switch subject {
+    case .volume(let name):
+      self.init(id: 0, operation: .scrubVolume, volume: name, totalBytes: totalBytes, createdMilliseconds: now)
+    case .image(let name):
+      self.init(
+        id: 0, operation: .scrubImage, volume: Self.noVolume, image: name, totalBytes: totalBytes,
+        createdMilliseconds: now)
+    }
+  }
+}
+
 extension Catalog {
   static func job(_ id: Int64, in database: Database) throws -> JobRecord? {
     try Row.fetchOne(database, sql: "SELECT * FROM job WHERE id = ?", arguments: [id]).map(job)
@@ -83,7 +107,7 @@ extension Catalog {
 
   /// The job that works on the layers of a volume.
   static func runningJob(on volume: VolumeName, in database: Database) throws -> JobRecord? {
-    try runningJobs(in: database).first { $0.volume == volume }
+    try runningJobs(in: database).first { $0.volume == volume && $0.scrubbed == nil }
   }
 
   private static func job(_ row: Row) throws -> JobRecord {

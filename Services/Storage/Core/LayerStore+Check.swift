@@ -11,9 +11,11 @@ extension LayerStore {
     do throws(BlockError) {
       let file = try legs.open(layer)
       defer { legs.close(layer) }
+      try logs.settle(layer, in: file)
       // After a kill there may be a block over the footer that no entry refers to.
       if try VHDStructure(file).usedCopy { _ = try VHDLayer.repair(file, .dropGarbage) }
-      try VHDLayer.grow(file, to: sizeBytes)
+      // One that was cut off may have made it larger than is wanted now; what the volume does not have is never shown.
+      if try VHDStructure(file).size <= sizeBytes { try VHDLayer.grow(file, to: sizeBytes) }
     } catch {
       if error.kind == .damaged { throw Complaint.damaged("Layer \(layer.id)", "\(error)", path: layer.path) }
       throw StorageService.complaint(about: error, while: "enlarging layer \(layer.path)")
@@ -39,6 +41,7 @@ extension LayerStore {
   /// Verifies the files of layers on every leg in step, each leg's for itself.
   func check(_ layers: [LayerRecord]) throws(RPCError) -> CheckVolume.Result {
     var result = CheckVolume.Result(isSound: true, layers: 0, findings: [])
+    for layer in layers { try settle(layer) }
     for leg in legs.inStep {
       for layer in layers {
         do throws(BlockError) {
@@ -57,6 +60,17 @@ extension LayerStore {
       }
     }
     return result
+  }
+
+  /// Enters into a layer's file what an earlier instance knew of it.
+  private func settle(_ layer: LayerRecord) throws(RPCError) {
+    do throws(BlockError) {
+      let file = try legs.open(layer)
+      defer { legs.close(layer) }
+      try logs.settle(layer, in: file)
+    } catch {
+      throw StorageService.complaint(about: error, while: "checking layer \(layer.path)")
+    }
   }
 
   private func verify(_ layer: LayerRecord, on leg: LegID) throws(BlockError) -> VHDReport {

@@ -51,8 +51,10 @@ extension LayerStore {
         _ = try Self.device(of: layer, in: copy, over: below, isReadOnly: true)
       }
       do throws(BlockError) {
-        let device = try Self.device(of: layer, in: file, over: below, isReadOnly: isReadOnly)
-        return OpenLayer(record: layer, device: device, legs: legs)
+        try logs.settle(layer, in: file)
+        let log = isReadOnly ? nil : logs.begin(layer)
+        let device = try Self.device(of: layer, in: file, over: below, isReadOnly: isReadOnly, log: log)
+        return OpenLayer(record: layer, device: device, legs: legs, logs: logs)
       } catch {
         legs.close(layer)
         throw error
@@ -68,9 +70,9 @@ extension LayerStore {
   }
 
   private static func device(
-    of layer: LayerRecord, in file: any ByteFile, over parent: VHDParent?, isReadOnly: Bool
+    of layer: LayerRecord, in file: any ByteFile, over parent: VHDParent?, isReadOnly: Bool, log: MetadataLog? = nil
   ) throws(BlockError) -> VHDLayer {
-    let device = try VHDLayer.open(file, parent: parent, readOnly: isReadOnly)
+    let device = try VHDLayer.open(file, parent: parent, readOnly: isReadOnly, log: log)
     guard device.identity.uuid.description == layer.id else {
       throw BlockError(.damaged, "\(layer.path) holds layer \(device.identity.uuid)")
     }
@@ -100,6 +102,7 @@ extension LayerStore {
       let identity = try VHDStructure(upperFile).identity
       let file = try legs.open(lower)
       defer { legs.close(lower) }
+      try logs.settle(lower, in: file)
       try VHDLayer.takeIdentity(identity, in: file)
     } catch {
       throw StorageService.complaint(about: error, while: "merging layer \(upper.path)")

@@ -11,12 +11,14 @@ final class LayerStore: Sendable {
   let files: LegFiles
   let legs: DataLegs
   let pace: ResyncPace
+  let logs: MetadataLogs
   let logger: Logger
 
-  init(files: LegFiles, legs: DataLegs, pace: ResyncPace, logger: Logger) {
+  init(files: LegFiles, legs: DataLegs, pace: ResyncPace, logs: MetadataLogs, logger: Logger) {
     self.files = files
     self.legs = legs
     self.pace = pace
+    self.logs = logs
     self.logger = logger
   }
 
@@ -66,8 +68,8 @@ final class LayerStore: Sendable {
     let inStep = legs.inStep
     for leg in legs.written {
       do throws(LegFileError) {
-        if legs.isShot(leg) { throw LegFileError(leg: leg, action: "use", path: files.roots[leg] ?? "", code: ENODEV) }
-        try body(leg)
+        if legs.isShot(leg) { throw LegFileError(leg: leg, action: "use", path: files.root(of: leg), code: ENODEV) }
+        try byEitherPath(leg, body)
         if inStep.contains(leg) { done += 1 }
       } catch {
         failures.append(error)
@@ -79,6 +81,14 @@ final class LayerStore: Sendable {
       throw Complaint.legUnavailable(failures.first.map { "\($0)" } ?? "none is in step")
     }
     for failure in failures { try legs.lose(failure.leg, reason: failure.description) }
+  }
+
+  /// All that is done to the files of a leg may be done again.
+  private func byEitherPath(_ leg: LegID, _ body: (LegID) throws(LegFileError) -> Void) throws(LegFileError) {
+    do throws(LegFileError) { try body(leg) } catch {
+      guard files.takeOtherPath(after: error) else { throw error }
+      try body(leg)
+    }
   }
 
   /// Gives a layer's file a second name.
@@ -145,15 +155,38 @@ final class LayerStore: Sendable {
     return repaired.map { Comparison(comparedBytes: compared, repairedBytes: $0) }
   }
 
-  /// Looks for what changed on the disks in a layer's file, and repairs it. Nil when there are no two legs.
-  func scrub(_ layer: LayerRecord) throws(BlockError) -> ScrubReport? {
+  /// How a turn of a scrub ended.
+  struct ScrubTurn {
+    var layer: ScrubbedLayer
+    /// Whether the scrub is to end.
+    var isEnded = false
+    /// With what it failed, after what was found.
+    var failure: BlockError?
+  }
+
+  /// Looks for what changed on the disks in a layer's file, and repairs it, for no longer than one turn: others want the
+  /// thread, too. Less is done where there are no two legs.
+  ///
+  /// - Parameter goOn: told bytes done of the file; false ends the scrub.
+  func scrub(
+    _ layer: LayerRecord, from start: ScrubbedLayer, goOn: (_ done: Int64) -> Bool
+  ) throws(BlockError) -> ScrubTurn {
     let file = try legs.openIfThere(layer)
     defer { legs.close(layer) }
-    var run = pace.run()
-    return try file.scrub { done, _ in
-      run.paced(done)
-      return true
+    let end = ContinuousClock.now + StorageLimits.scrubTurn
+    var turn = ScrubTurn(layer: start)
+    var run = pace.run(from: start.doneBytes)
+    do throws(BlockError) {
+      turn.layer.isWhole = try file.scrub(from: start.doneBytes, into: &turn.layer.report) { done, total, _ in
+        turn.layer.doneBytes = done
+        run.paced(done)
+        turn.isEnded = !goOn(done)
+        return !turn.isEnded && (ContinuousClock.now < end || done == total)
+      }
+    } catch {
+      turn.failure = error
     }
+    return turn
   }
 }
 

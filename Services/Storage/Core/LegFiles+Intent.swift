@@ -27,20 +27,20 @@ extension LegFiles {
   ///
   /// - Parameter isNew: whether the layer's file was just made. A record that outlived its file says nothing about that.
   func openIntent(of relative: String, on leg: LegID, isNew: Bool) -> IntentFile? {
-    open(path(Self.intent(of: relative), on: leg), isNew: isNew).map { IntentFile($0) }
+    companion(Self.intent(of: relative), on: leg, isNew: isNew).map { IntentFile($0) }
   }
 
   /// The checksums of a layer on a leg, as with its record.
   func openSums(of relative: String, on leg: LegID, isNew: Bool) -> SumFile? {
-    open(path(Self.sums(of: relative), on: leg), isNew: isNew).map { SumFile($0) }
+    companion(Self.sums(of: relative), on: leg, isNew: isNew).map { SumFile($0) }
   }
 
-  private func open(_ name: String, isNew: Bool) -> PosixFile? {
-    if isNew { unlink(name) }
+  private func companion(_ relative: String, on leg: LegID, isNew: Bool) -> (any ByteFile)? {
+    if isNew { unlink(path(relative, on: leg)) }
     do throws(BlockError) {
-      return try PosixFile(path: name, mode: .readWrite)
+      return try open(relative, on: leg, .readWrite)
     } catch {
-      return error.kind == .notFound ? try? PosixFile(path: name, mode: .create) : nil
+      return error.kind == .notFound ? try? open(relative, on: leg, .create) : nil
     }
   }
 }

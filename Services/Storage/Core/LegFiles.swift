@@ -29,10 +29,13 @@ public struct LegFiles: Sendable {
   /// The storage directory of each leg.
   public let roots: [LegID: String]
   let calls: LegCalls
+  /// The paths by which each leg is reached.
+  let paths: [LegID: LegPaths]
 
-  public init(roots: [LegID: String], calls: LegCalls = LegCalls()) {
+  public init(roots: [LegID: String], calls: LegCalls = LegCalls(), paths: [LegID: LegPaths]? = nil) {
     self.roots = roots
     self.calls = calls
+    self.paths = paths ?? roots.mapValues { LegPaths(directories: [$0]) }
   }
 
   /// Does something on a leg; throws when the leg does not answer in time.
@@ -42,8 +45,17 @@ public struct LegFiles: Sendable {
     try calls.run(on: leg, orElse: LegFileError(leg: leg, action: action, path: path, code: ETIMEDOUT), body)
   }
 
+  /// The storage directory of a leg by its active path.
+  func root(of leg: LegID) -> String { paths[leg]?.directory ?? roots[leg] ?? "" }
+
   /// Where a file is on a leg.
-  func path(_ relative: String, on leg: LegID) -> String { "\(roots[leg] ?? "")/\(relative)" }
+  func path(_ relative: String, on leg: LegID) -> String { "\(root(of: leg))/\(relative)" }
+
+  /// Opens or makes a file of a leg, by whichever of its paths works.
+  func open(_ relative: String, on leg: LegID, _ mode: PosixFile.Mode) throws(BlockError) -> any ByteFile {
+    guard let paths = paths[leg] else { return try PosixFile(path: path(relative, on: leg), mode: mode) }
+    return try PathFile(relative, of: paths, mode: mode)
+  }
 
   /// Makes the directories that hold all others, where they are missing.
   func makeRoots(on leg: LegID) throws(LegFileError) {
@@ -165,7 +177,7 @@ public struct LegFiles: Sendable {
   /// Space left on a leg, in bytes.
   func freeBytes(on leg: LegID) -> Int64? {
     var status = statvfs()
-    guard statvfs(roots[leg] ?? "", &status) == 0 else { return nil }
+    guard statvfs(root(of: leg), &status) == 0 else { return nil }
     let (bytes, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
     return overflow ? nil : Int64(clamping: bytes)
   }
@@ -177,7 +189,7 @@ public struct LegFiles: Sendable {
   /// Takes the space that is kept for freeing space, where there is enough to take.
   func keepReserve(on leg: LegID) {
     guard let free = freeBytes(on: leg), free > 4 * StorageLimits.reserveBytes else { return }
-    let descriptor = open(path(Self.reserve, on: leg), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    let descriptor = Glibc.open(path(Self.reserve, on: leg), O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { return }
     _ = posix_fallocate(descriptor, 0, off_t(StorageLimits.reserveBytes))
     close(descriptor)
@@ -210,7 +222,7 @@ public struct LegFiles: Sendable {
 
   private func syncPath(_ name: String, on leg: LegID) throws(LegFileError) {
     try bounded(on: leg, "sync", name) { () throws(LegFileError) in
-      let descriptor = open(name, O_RDONLY | O_CLOEXEC)
+      let descriptor = Glibc.open(name, O_RDONLY | O_CLOEXEC)
       guard descriptor >= 0 else { throw LegFileError(leg: leg, action: "open", path: name, code: errno) }
       defer { close(descriptor) }
       guard fsync(descriptor) == 0 else { throw LegFileError(leg: leg, action: "sync", path: name, code: errno) }

@@ -15,6 +15,9 @@ struct VolumeRecord: Sendable, Equatable {
   var openForWriting: Bool
   var legsDiffer: Bool
   var createdMilliseconds: Int64
+  var policy = WritePolicy()
+  /// Times that it was opened for writing.
+  var openings: Int64 = 0
 
   /// Name under which NBD clients reach it in this generation.
   var exportName: String { ExportName(volume: name, generation: generation).description }
@@ -31,6 +34,7 @@ struct ImageRecord: Sendable, Equatable {
   var createdMilliseconds: Int64
   /// SHA-256 of its content in hexadecimal; nil until it was computed.
   var contentSHA256: String?
+  var lastScrub: ScrubRecord?
 }
 
 /// A layer as the state holds it: it belongs to a volume or to an image.
@@ -95,6 +99,7 @@ struct Chain: Sendable, Equatable {
   var snapshots: [SnapshotRecord] = []
   /// The oldest first.
   var checkpoints: [CheckpointRecord] = []
+  var lastScrub: ScrubRecord?
 
   /// The image that the volume is based on.
   var image: ImageName? { layers.lazy.compactMap(\.image).first }

@@ -31,7 +31,11 @@ final class ResyncPace: Sendable {
   var paused: Duration { state.withLock { $0.paused } }
 
   /// One copy or comparison of a file: the time of each piece is counted from the end of the pause before.
-  func run(_ pause: @escaping (Duration) -> Void = ResyncPace.sleep) -> PacedRun { PacedRun(self, pause) }
+  ///
+  /// - Parameter start: bytes that were done before.
+  func run(from start: Int64 = 0, _ pause: @escaping (Duration) -> Void = ResyncPace.sleep) -> PacedRun {
+    PacedRun(self, from: start, pause)
+  }
 
   /// How long to pause after a piece.
   static func pause(afterPieceOf bytes: Int64, taking time: Duration, areGuestsBusy: Bool) -> Duration {
@@ -64,11 +68,12 @@ final class ResyncPace: Sendable {
 struct PacedRun {
   private let pace: ResyncPace
   private let pause: (Duration) -> Void
-  private var done: Int64 = 0
+  private var done: Int64
   private var began = ContinuousClock.now
 
-  init(_ pace: ResyncPace, _ pause: @escaping (Duration) -> Void) {
+  init(_ pace: ResyncPace, from start: Int64, _ pause: @escaping (Duration) -> Void) {
     self.pace = pace
+    done = start
     self.pause = pause
   }
 

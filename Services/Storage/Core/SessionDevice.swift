@@ -1,4 +1,5 @@
 import BlockLayers
+import NBD
 import Primitives
 import RPC
 import Synchronization
@@ -8,6 +9,7 @@ final class Session: Sendable {
   let volume: VolumeName
   let generation: Int64
   let gate: SessionGate
+  let policy: CurrentWritePolicy
   private let failed: @Sendable (BlockError) -> Void
   private let ended: @Sendable (Session) -> Void
   private let isEnded = Atomic(false)
@@ -15,11 +17,12 @@ final class Session: Sendable {
   /// `failed` is told of every request that the layers refused; `ended` is called once, when nothing of the session is
   /// in flight, on the thread that ends it.
   init(
-    volume: VolumeName, generation: Int64, on device: any BlockDevice, failed: @escaping @Sendable (BlockError) -> Void,
-    ended: @escaping @Sendable (Session) -> Void
+    volume: VolumeName, generation: Int64, _ policy: CurrentWritePolicy, on device: any BlockDevice,
+    failed: @escaping @Sendable (BlockError) -> Void, ended: @escaping @Sendable (Session) -> Void
   ) {
     self.volume = volume
     self.generation = generation
+    self.policy = policy
     gate = SessionGate(to: device)
     self.failed = failed
     self.ended = ended
@@ -39,13 +42,15 @@ final class Session: Sendable {
 /// A volume as one NBD client sees it: the volume's layers behind a gate that a fence closes.
 ///
 /// The session ends with the object: the NBD server lets go of it when the connection has ended.
-final class SessionDevice: BlockDevice {
+final class SessionDevice: NBDAnswering {
   let session: Session
   /// The size that the client was told; it stays for as long as the session lasts.
   let size: Int64
+  private let service: StorageService
 
-  init(_ session: Session, sizeBytes: Int64) {
+  init(_ session: Session, sizeBytes: Int64, in service: StorageService) {
     self.session = session
+    self.service = service
     size = sizeBytes
   }
 
@@ -74,6 +79,12 @@ final class SessionDevice: BlockDevice {
   func extents(at offset: Int64, count: Int64) throws(BlockError) -> [Extent] {
     try gated { (device) throws(BlockError) in try device.extents(at: offset, count: count) }
   }
+
+  var isWriteThrough: Bool { session.policy.isWriteThrough }
+
+  var holdsAnswers: Bool { service.holdsAnswers(session.policy) }
+
+  func whenAnswersGoOn(_ release: @escaping @Sendable () -> Void) { service.hold(session, release) }
 
   func close() { session.end() }
 

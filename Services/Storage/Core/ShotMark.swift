@@ -1,3 +1,4 @@
+import BlockLayers
 import Glibc
 import Synchronization
 
@@ -16,18 +17,26 @@ import Synchronization
 /// That a mark is there is never remembered: a leg that is back is used at once.
 final class ShotMark: Sendable {
   private let path: String
+  private let paths: LegPaths?
   private let tick: @Sendable () -> Int64
   /// The tick at whose beginning, or after, the mark was last seen not to be there.
   private let absentIn = Atomic<Int64>(.min)
 
-  /// - Parameter tick: a time that stands still for the while for which an answer holds.
-  init(path: String, tick: @escaping @Sendable () -> Int64 = ShotMark.kernelTick) {
+  /// - Parameters:
+  ///   - paths: the paths to the leg: their marks are looked at together with this one, and without any that is not cut the
+  ///     leg is as good as shot.
+  ///   - tick: a time that stands still for the while for which an answer holds.
+  init(path: String, paths: LegPaths? = nil, tick: @escaping @Sendable () -> Int64 = ShotMark.kernelTick) {
     self.path = path
+    self.paths = paths
     self.tick = tick
   }
 
   /// Whether it is there now.
-  var isThere: Bool { access(path, F_OK) == 0 }
+  var isThere: Bool { isShot || paths?.lookAtMarks() == false }
+
+  /// Whether it is the module that was shot.
+  var isShot: Bool { access(path, F_OK) == 0 }
 
   /// Whether it was there in this tick.
   var wasThere: Bool {

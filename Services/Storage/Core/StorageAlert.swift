@@ -6,7 +6,9 @@ enum StorageAlert: String, CaseIterable {
   case imageAdded, imageDeleted, imageDamaged
   case volumeResized, volumeFlattened, volumeRebased, jobFailed
   case legLost, legInStep, legStale, resyncStarted, resyncFailed
+  case pathLost, pathRestored
   case volumeInStep
+  case writePolicyChanged, writesHeld, writesResumed
   case readFailed
   case blocksRepaired, blocksDiffered, blocksLost
   case damagedLayer, outOfSpace

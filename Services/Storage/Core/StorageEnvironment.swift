@@ -13,8 +13,14 @@ public struct StorageEnvironment: Sendable {
 
   /// The storage directory of each leg.
   public var legDirectories: [LegID: String]
+  /// The same directories by each leg's second path; those of a leg that is left out are the same.
+  public var secondDirectories: [LegID: String] = [:]
+  /// Files whose existence cuts the first, and the second, path to a leg.
+  public var pathMarks: [LegID: [String]] = [:]
   /// The file whose existence says that the leg's module was shot.
   public var shotMarks: [LegID: String]
+  /// Where it is kept, in memory, what layers have not written yet of their own structure (`MetadataLog`); nil keeps nothing.
+  public var metadataLogs: String?
   /// The socket of the NBD server, as clients are told.
   public var nbdSocketPath: String
   /// Time within which a leg must answer.
@@ -27,12 +33,13 @@ public struct StorageEnvironment: Sendable {
   var beforeStep: @Sendable (_ step: String) throws -> Void = { _ in }
 
   public init(
-    legDirectories: [LegID: String], shotMarks: [LegID: String], nbdSocketPath: String,
+    legDirectories: [LegID: String], shotMarks: [LegID: String], metadataLogs: String? = nil, nbdSocketPath: String,
     legAnswerBound: Duration = .seconds(3), publish: @escaping Publish,
     logger: Logger, now: @escaping @Sendable () -> Int64 = { millisecondsSinceEpoch() }
   ) {
     self.legDirectories = legDirectories
     self.shotMarks = shotMarks
+    self.metadataLogs = metadataLogs
     self.nbdSocketPath = nbdSocketPath
     self.legAnswerBound = legAnswerBound
     self.publish = publish

@@ -53,6 +53,8 @@ public enum StorageLimits {
   /// An extent that was not written for between one and two of these becomes cold: a crash then leaves it alone. The first
   /// write to a cold one waits for a disk, so this is not short.
   static let idleTime: Duration = .seconds(60)
+  /// Time between two looks whether failed paths work again.
+  static let pathProbe: Duration = .seconds(2)
   /// Space that is kept on each leg for what frees space when it is full, in bytes.
   public static let reserveBytes: Int64 = 4 << 20
   /// A leg with less space than this is full, in bytes.
@@ -67,6 +69,8 @@ public enum StorageLimits {
   static let slowestCopyRate: Int64 = 4 << 20
   /// From the start of an instance to its first scrub.
   static let scrubDelay: Duration = .seconds(3600)
+  /// For how long a scrub keeps the thread from others that compare and copy legs.
+  static let scrubTurn: Duration = .seconds(1)
   /// From the end of a scrub to the next one.
   static let scrubPause: Duration = .seconds(24 * 3600)
   /// Threads for resyncs and comparisons.

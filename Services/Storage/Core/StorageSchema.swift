@@ -127,5 +127,43 @@ public enum StorageSchema {
     """
     ALTER TABLE image ADD COLUMN contentSHA256 TEXT;
     """,
+    """
+    -- What the last scrub of a volume or an image found, in blocks of 4 KiB.
+    CREATE TABLE scrubReport (
+      volume TEXT UNIQUE,
+      image TEXT UNIQUE,
+      endedMilliseconds INTEGER NOT NULL,
+      checkedBytes INTEGER NOT NULL,
+      skippedBytes INTEGER NOT NULL,
+      repairedOnIO0 INTEGER NOT NULL,
+      repairedOnIO1 INTEGER NOT NULL,
+      undecidedBlocks INTEGER NOT NULL,
+      lostBlocks INTEGER NOT NULL,
+      CHECK ((volume IS NULL) != (image IS NULL))
+    ) STRICT;
+    -- How far the jobs that scrub are with each layer, and what they found there.
+    CREATE TABLE scrubbedLayer (
+      job INTEGER NOT NULL,
+      layer TEXT NOT NULL,
+      doneBytes INTEGER NOT NULL,
+      isWhole INTEGER NOT NULL,
+      checkedBytes INTEGER NOT NULL,
+      skippedBytes INTEGER NOT NULL,
+      repairedOnIO0 INTEGER NOT NULL,
+      repairedOnIO1 INTEGER NOT NULL,
+      undecidedBlocks INTEGER NOT NULL,
+      lostBlocks INTEGER NOT NULL,
+      PRIMARY KEY (job, layer)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    -- When writes are durable, and whether they wait while only one leg is in step.
+    ALTER TABLE volume ADD COLUMN cache TEXT NOT NULL DEFAULT 'writeBack';
+    ALTER TABLE volume ADD COLUMN onOneLeg TEXT NOT NULL DEFAULT 'continue';
+    """,
+    """
+    -- Times that the volume was opened for writing: who finds it unchanged knows that nobody wrote meanwhile.
+    ALTER TABLE volume ADD COLUMN openings INTEGER NOT NULL DEFAULT 0;
+    """,
   ]
 }

@@ -37,6 +37,7 @@ extension StorageService {
       try Self.checkRange(of: chain.volume, offset: params.offsetBytes, count: Int64(data.count))
       try await requireDisconnected(chain.volume)
       guard !data.isEmpty else { return .init(writtenBytes: 0) }
+      try requireBothLegs(for: chain.volume)
       return try await withLayers(of: chain, writing: true) { stack throws(RPCError) in
         do throws(BlockError) {
           try stack.top.write([UInt8](data), at: params.offsetBytes)
@@ -44,6 +45,7 @@ extension StorageService {
         } catch {
           throw Self.complaint(about: error, while: "writing volume \(name)")
         }
+        try self.requireBothLegs(for: chain.volume)
         return .init(writtenBytes: data.count)
       }
     }
@@ -93,7 +95,7 @@ extension StorageService {
       try await freeingSpace { () throws(RPCError) in
         try await state.write { transaction in
           try transaction.execute(
-            "UPDATE volume SET openForWriting = 1, connected = max(connected, ?) WHERE name = ?",
+            "UPDATE volume SET openForWriting = 1, connected = max(connected, ?), openings = openings + 1 WHERE name = ?",
             [connecting, name.rawValue])
         }
       }

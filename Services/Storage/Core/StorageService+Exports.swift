@@ -96,7 +96,8 @@ extension StorageService {
           data: ["volume": .string(name.rawValue), "userID": .integer(Int64(userID))])
       }
       let stack = try await openLayers(of: chain, writing: true, connecting: true)
-      let session = Session(volume: name, generation: export.generation, on: stack.top) { error in
+      let policy = table.policy(of: name, known: chain.volume.policy)
+      let session = Session(volume: name, generation: export.generation, policy, on: stack.top) { error in
         self.tell(of: error, on: name)
       } ended: { session in
         self.ended(session)
@@ -105,7 +106,7 @@ extension StorageService {
         try await closeUnusedLayers(of: name)
         throw Complaint.staleGeneration(name, asked: export.generation, current: export.generation + 1)
       }
-      return SessionDevice(session, sizeBytes: chain.volume.sizeBytes)
+      return SessionDevice(session, sizeBytes: chain.volume.sizeBytes, in: self)
     }
   }
 
@@ -120,6 +121,7 @@ extension StorageService {
 
   /// A client is gone: what it wrote is flushed and the layers are closed, unless others use them.
   private func ended(_ session: Session) {
+    held.forget(session)
     table.remove(session)
     guard table.sessionCount(of: session.volume) == 0 else { return }
     Task { await self.closeLayers(of: session.volume) }

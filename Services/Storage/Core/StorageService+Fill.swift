@@ -254,7 +254,7 @@ extension StorageService {
         ["image": .string(image)])
     case .flatten:
       publish(.info, .volumeFlattened, name.rawValue, "Volume \(name) holds all its content and needs no image.")
-    case .deleteSnapshot, .mergeLayers, .checksum, .verify: break
+    case .deleteSnapshot, .mergeLayers, .checksum, .verify, .scrubVolume, .scrubImage: break
     }
   }
 }

@@ -27,7 +27,7 @@ extension StorageService {
     return ImageStatus(
       image: image.name, sizeBytes: image.sizeBytes, allocatedBytes: allocated, description: image.description,
       operatingSystem: image.operatingSystem, tags: image.tags, createdMilliseconds: image.createdMilliseconds,
-      contentSHA256: image.contentSHA256, usedBy: usedBy)
+      contentSHA256: image.contentSHA256, usedBy: usedBy, lastScrub: image.lastScrub?.status)
   }
 
   /// Makes a volume's only layer the image's: its file gets a second name, the state follows, the first name goes.
@@ -153,6 +153,7 @@ extension StorageService {
     guard users.isEmpty else { throw Complaint.imageInUse(name, by: users) }
     let layers = try Catalog.chain(from: image.top, in: transaction.database).filter { $0.image == name }
     try transaction.execute("DELETE FROM image WHERE name = ?", [name.rawValue])
+    try transaction.forgetScrubs(of: .image(name))
     for layer in layers { try transaction.removeLayer(layer) }
     return layers
   }

@@ -77,6 +77,7 @@ extension StorageService {
       case .deleteSnapshot, .mergeLayers: try await mergeLayers(job)
       case .flatten, .rebase, .capture: try await fill(job)
       case .checksum, .verify: try await sumImage(job)
+      case .scrubVolume, .scrubImage: try await scrub(job)
       }
       return false
     } catch {
@@ -99,9 +100,13 @@ extension StorageService {
     if current?.isReplacing ?? true { return jobs.waits(job.id, for: error.message) }
     await end(job, as: .failed, reason: error.message)
     let advice =
-      job.merges
-      ? "Nothing reads differently; layers are merged when the volume's last client leaves, or with its next snapshot."
-      : "Nothing was changed; call it again."
+      if job.merges {
+        "Nothing reads differently; layers are merged when the volume's last client leaves, or with its next snapshot."
+      } else if job.scrubbed != nil {
+        "What was repaired stays so; call it again."
+      } else {
+        "Nothing was changed; call it again."
+      }
     publish(
       .error, .jobFailed, job.status.subject,
       "\(job.operation.rawValue) of \(job.status.subject) failed: \(error.message) \(advice)",
@@ -121,7 +126,8 @@ extension StorageService {
           current.reason = reason
           current.endedMilliseconds = self.environment.now()
           try transaction.update(current)
-          guard !job.merges else { return [] }
+          try transaction.forgetScrubbedLayers(of: job.id)
+          guard !job.merges, job.scrubbed == nil else { return [] }
           if self.table.stack(of: job.volume) == nil,
             current.source == (try Catalog.volume(job.volume, in: transaction.database)?.top)
           {
@@ -146,7 +152,7 @@ extension StorageService {
       try Catalog.runningJobs(in: database).map { ($0, try Catalog.volume($0.volume, in: database)?.top) }
     }
     for (job, top) in running {
-      var hold = !job.merges && !job.readsImage && job.source == top
+      var hold = !job.merges && !job.readsImage && job.scrubbed == nil && job.source == top
       if job.isReplacing {
         do throws(RPCError) { try await finishReplacing(job) } catch {
           // Nobody may open the volume before; the others are served.

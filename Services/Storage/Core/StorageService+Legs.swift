@@ -17,7 +17,8 @@ extension StorageService {
           StorageLeg(
             leg: leg.leg, state: StorageLegState(rawValue: leg.state.rawValue) ?? .lost, reason: leg.reason,
             sinceMilliseconds: leg.sinceMilliseconds, doneBytes: leg.doneBytes, totalBytes: leg.totalBytes,
-            freeBytes: leg.state == .lost ? nil : self.files.freeBytes(on: leg.leg))
+            freeBytes: leg.state == .lost ? nil : self.files.freeBytes(on: leg.leg),
+            paths: self.files.status(ofPathsTo: leg.leg))
         })
     }
   }
@@ -45,6 +46,12 @@ extension StorageService {
           await self.saveIdleChanges()
         }
       }
+      group.addTask {
+        while true {
+          try await Task.sleep(for: StorageLimits.pathProbe)
+          await self.operations.run { self.legs.watchPaths() }
+        }
+      }
       group.addTask { try await self.scrubNowAndThen() }
       try await group.next()
       group.cancelAll()
@@ -59,6 +66,7 @@ extension StorageService {
       for status in statuses where status.state == .lost || status.state == .stale {
         await operations.run { self.legs.takeOut(status.leg) }
       }
+      releaseHeld()
       await tell(of: statuses)
       // Not waited for: a leg may be lost while it lasts.
       guard statuses.allSatisfy({ $0.state == .inStep }) else { continue }
@@ -138,6 +146,7 @@ extension StorageService {
       // A call that hung may still change what it was meant to.
       while legs.isStuck(leg) { try await Task.sleep(for: StorageLimits.stuckPause) }
       try await resyncs.run {
+        self.files.probePaths()
         self.legs.beginReceiving(leg)
         try self.files.makeRoots(on: leg)
       }

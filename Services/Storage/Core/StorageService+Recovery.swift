@@ -13,10 +13,13 @@ extension StorageService {
     let loose = try await freeingSpace { () throws(RPCError) in
       try await state.write { transaction -> [String] in
         try transaction.execute("UPDATE volume SET legsDiffer = 1, openForWriting = 0 WHERE openForWriting = 1")
-        // Jobs go on writing.
+        // Jobs and commits go on writing.
         try transaction.execute(
-          "UPDATE volume SET openForWriting = 1 WHERE name IN (SELECT volume FROM job WHERE state = ?)",
-          [JobState.running.rawValue])
+          """
+          UPDATE volume SET openForWriting = 1
+          WHERE name IN (SELECT volume FROM job WHERE state = ? AND operation != ?)
+          OR name IN (SELECT volume FROM commitIntent)
+          """, [JobState.running.rawValue, JobRecord.Operation.scrubVolume.rawValue])
         return try Catalog.looseFiles(in: transaction.database)
       }
     }
@@ -55,6 +58,8 @@ extension StorageService {
         }
       }
       let known = try await knownFiles()
+      let layers = try await state.read { database in Set(try Catalog.layers(in: database).map(\.id)) }
+      await resyncs.run { self.store.logs.removeOthers(than: layers) }
       try await blocking(on: resyncs) { () throws(RPCError) in
         try self.store.onEachLeg("removing stray files") { leg throws(LegFileError) in
           for path in listed.withLock({ $0[leg] ?? [] }) where !known.contains(path) {

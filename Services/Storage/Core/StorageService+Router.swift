@@ -19,6 +19,9 @@ extension StorageService {
     router.serve(RebaseVolume.self) { (params, _) throws(RPCError) in try await self.rebase(params) }
     router.serve(ResizeVolume.self) { (params, _) throws(RPCError) in try await self.resize(params) }
     router.serve(CheckVolume.self) { (params, _) throws(RPCError) in try await self.check(params) }
+    router.serve(ScrubVolume.self) { (params, _) throws(RPCError) in try await self.scrub(params) }
+    router.serve(ScrubImage.self) { (params, _) throws(RPCError) in try await self.scrub(params) }
+    router.serve(SetWritePolicy.self) { (params, _) throws(RPCError) in try await self.setWritePolicy(params) }
     router.serve(ReadVolume.self) { (params, _) throws(RPCError) in try await self.read(params) }
     router.serve(ProvideVolume.self) { (params, _) throws(RPCError) in try await self.provide(params) }
     router.serve(WriteVolume.self) { (params, _) throws(RPCError) in try await self.write(params) }

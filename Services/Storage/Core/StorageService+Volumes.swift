@@ -34,6 +34,8 @@ extension StorageService {
         try step("create.files")
         try await make(chain.ownLayers.count, topmostOf: chain)
         try step("create.commit")
+        // One of that name may have been there before.
+        table.setPolicy(chain.volume.policy, of: name)
         return try await state.perform(CreateVolume.self, params) { transaction in
           if let image = params.image { try Self.requireImage(image, top: chain.layers, in: transaction) }
           try transaction.insert(chain.volume)
@@ -86,7 +88,8 @@ extension StorageService {
     let record = VolumeRecord(
       name: params.volume, sizeBytes: checked, top: layers[0].id,
       generation: try Catalog.firstGeneration(in: database), clientUser: nil, connected: false, openForWriting: false,
-      legsDiffer: false, createdMilliseconds: now)
+      legsDiffer: false, createdMilliseconds: now,
+      policy: WritePolicy(cache: params.cache ?? .writeBack, onOneLeg: params.onOneLeg ?? .continue))
     return Chain(volume: record, layers: layers)
   }
 
@@ -131,6 +134,7 @@ extension StorageService {
       try await freeingSpace { () throws(RPCError) in
         try await state.write { transaction in try transaction.removeVolume(found) }
       }
+      try await endScrubs(of: .volume(name))
       try step("delete.files")
       await removeLooseFiles(found.ownLayers.map(\.path))
       return found.ownLayers

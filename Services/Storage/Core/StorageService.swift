@@ -35,6 +35,8 @@ public final class StorageService: Sendable {
   let isStopping = Atomic(false)
   /// Whether legs are being compared.
   let isComparing = Atomic(false)
+  /// Who waits for an answer that is held until both legs are in step.
+  let held = HeldSessions()
   /// Operations that last.
   let jobs = JobControl()
   /// What was copied to a leg that was brought into step, until that is told.
@@ -60,13 +62,15 @@ public final class StorageService: Sendable {
   private init(state: ControlState, environment: StorageEnvironment) {
     self.state = state
     self.environment = environment
-    files = LegFiles(roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound))
+    files = LegFiles(
+      roots: environment.legDirectories, calls: LegCalls(bound: environment.legAnswerBound), paths: environment.paths)
     legs = DataLegs(state: state, environment: environment, files: files)
     let table = VolumeTable()
     self.table = table
     let pace = ResyncPace { table.activity() }
     self.pace = pace
-    store = LayerStore(files: files, legs: legs, pace: pace, logger: environment.logger)
+    let logs = MetadataLogs(directory: environment.metadataLogs, logger: environment.logger)
+    store = LayerStore(files: files, legs: legs, pace: pace, logs: logs, logger: environment.logger)
   }
 
   /// Where tests stop an operation, as a kill between two steps would.
@@ -103,9 +107,11 @@ public final class StorageService: Sendable {
       volume: chain.volume.name, sizeBytes: chain.volume.sizeBytes, image: chain.image, layers: layers,
       snapshots: snapshots(of: chain, on: primary), checkpoints: chain.checkpoints.map(\.status),
       hasUndoLayer: chain.hasUndoLayer,
-      generation: chain.volume.generation,
+      generation: chain.volume.generation, openings: chain.volume.openings,
       sessions: table.sessionCount(of: chain.volume.name),
-      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep)
+      legs: chain.volume.legsDiffer ? Array(inStep.prefix(1)) : inStep, cache: chain.volume.policy.cache,
+      onOneLeg: chain.volume.policy.onOneLeg, waitingSessions: held.count(of: chain.volume.name),
+      lastScrub: chain.lastScrub?.status)
   }
 
   private func snapshots(of chain: Chain, on leg: LegID?) -> [SnapshotStatus] {

@@ -33,7 +33,11 @@ struct OpenLayer: Sendable {
   var record: LayerRecord
   var device: VHDLayer
   var legs: DataLegs
+  var logs: MetadataLogs
 
   /// Gives the file back. Does not flush. (Closing the device would close the file for others that use it, too.)
-  func close() { legs.close(record) }
+  func close() {
+    if let log = device.log { logs.end(log, of: record) }
+    legs.close(record)
+  }
 }

@@ -10,6 +10,8 @@ final class VolumeTable: Sendable {
     /// Operations that use the layers now, beside the sessions.
     var users = 0
     var sessions: [ObjectIdentifier: Session] = [:]
+    /// Nil before the first session since this instance began.
+    var policy: CurrentWritePolicy?
     /// Sessions of an older generation are refused from here on.
     var minimumGeneration: Int64 = 0
 
@@ -49,6 +51,26 @@ final class VolumeTable: Sendable {
   func beginUse(of volume: VolumeName) { entries.withLock { $0[volume, default: Entry()].users += 1 } }
 
   func endUse(of volume: VolumeName) { entries.withLock { $0[volume]?.users -= 1 } }
+
+  /// The write policy that the sessions of a volume follow.
+  ///
+  /// - Parameter known: what it is where none was set since this instance began; it may be older than one that was.
+  func policy(of volume: VolumeName, known: WritePolicy) -> CurrentWritePolicy {
+    entries.withLock { entries in
+      if let policy = entries[volume]?.policy { return policy }
+      let policy = CurrentWritePolicy(known)
+      entries[volume, default: Entry()].policy = policy
+      return policy
+    }
+  }
+
+  /// Has the sessions of a volume follow a policy that is durable.
+  func setPolicy(_ policy: WritePolicy, of volume: VolumeName) {
+    entries.withLock { entries in
+      if let current = entries[volume]?.policy { return current.set(policy) }
+      entries[volume, default: Entry()].policy = CurrentWritePolicy(policy)
+    }
+  }
 
   /// Admits a session, unless the volume was fenced meanwhile.
   func add(_ session: Session) -> Bool {

@@ -38,12 +38,18 @@ enum StorageDaemon {
 
   private static func environment(_ activation: Activation) -> StorageEnvironment {
     let paths = activation.paths
-    return StorageEnvironment(
+    var environment = StorageEnvironment(
       legDirectories: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.state(.storage, on: $0)) }),
       shotMarks: Dictionary(uniqueKeysWithValues: LegID.allCases.map { ($0, paths.shotMark($0.module)) }),
-      nbdSocketPath: paths.nbdSocket, legAnswerBound: activation.configuration.legAnswerBound,
+      metadataLogs: paths.metadataLogs, nbdSocketPath: paths.nbdSocket,
+      legAnswerBound: activation.configuration.legAnswerBound,
       publish: { severity, kind, subject, message, data in
         activation.alerts.publish(severity, kind: kind, subject: subject, message: message, data: data)
       }, logger: activation.logger)
+    for leg in LegID.allCases {
+      environment.secondDirectories[leg] = paths.secondState(.storage, on: leg)
+      environment.pathMarks[leg] = [paths.pathMark(leg, 0), paths.pathMark(leg, 1)]
+    }
+    return environment
   }
 }

@@ -27,8 +27,9 @@ final class NBDConnection: @unchecked Sendable {
   private let awaited = Atomic<Int>(0)
   /// Readable once a worker has queued something.
   private var wake: Int32 = -1
-  /// When the client's time is over; of the session's thread.
+  /// When the client's time is over, and how long it may be silent until `receive` tells; of the session's thread.
   private var deadline: ContinuousClock.Instant?
+  private var idleness: Duration?
   /// Its place in the order of arrival, and whether it was ended to make room; of the server's monitor.
   var number: UInt64 = 0
   var isEvicted = false
@@ -90,8 +91,9 @@ final class NBDConnection: @unchecked Sendable {
     }
   }
 
-  /// Receives at least one byte. Sends meanwhile what workers queue.
-  func receive(_ buffer: UnsafeMutableRawPointer, _ count: Int) throws(NBDEnd) -> Int {
+  /// Receives at least one byte; nil when the client was silent for as long as is watched for. Sends meanwhile what workers
+  /// queue.
+  func receive(_ buffer: UnsafeMutableRawPointer, _ count: Int) throws(NBDEnd) -> Int? {
     while true {
       // In this order: what the last worker queued is seen when none is awaited any more.
       let isAwaiting = awaited.load(ordering: .acquiring) > 0
@@ -100,8 +102,14 @@ final class NBDConnection: @unchecked Sendable {
       let received = recv(descriptor, buffer, count, isAwaiting ? Int32(MSG_DONTWAIT) : 0)
       if received > 0 { return received }
       if received < 0, errno == EINTR { continue }
-      guard received < 0, errno == EAGAIN, isAwaiting else { throw .closed }
-      waitForAny()
+      guard received < 0, errno == EAGAIN else { throw .closed }
+      if isAwaiting {
+        waitForAny()
+      } else if deadline == nil, idleness != nil {
+        return nil
+      } else {
+        throw .closed
+      }
     }
   }
 
@@ -198,6 +206,15 @@ extension NBDConnection {
     return try body()
   }
 
+  /// Whether `receive` returns when the client is silent.
+  var watchesIdleness: Bool { idleness != nil }
+
+  /// From now on `receive` returns when the client was silent for so long; nil is for ever. Only for the session's thread.
+  func watchIdleness(milliseconds: Int?) {
+    idleness = milliseconds.map { .milliseconds(max($0, 1)) }
+    if deadline == nil { setTimeouts(.zero) }
+  }
+
   /// Before each call that waits for the client: no longer than its time lasts.
   @inline(__always)
   private func requireTime() throws(NBDEnd) {
@@ -210,13 +227,16 @@ extension NBDConnection {
     setTimeouts(rest)
   }
 
-  /// The most that one call waits; zero is for ever.
+  /// The most that one call waits; zero is for ever, but for idleness that is watched for.
   private func setTimeouts(_ time: Duration) {
+    setTimeout(SO_RCVTIMEO, time > .zero ? time : idleness ?? .zero)
+    setTimeout(SO_SNDTIMEO, time)
+  }
+
+  private func setTimeout(_ option: Int32, _ time: Duration) {
     let (seconds, attoseconds) = time.components
     var limit = timeval(tv_sec: Int(clamping: seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
     if time > .zero, limit.tv_sec == 0, limit.tv_usec == 0 { limit.tv_usec = 1 }
-    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-      setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-    }
+    setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 }

@@ -8,15 +8,20 @@ final class NBDFlushes: @unchecked Sendable {
   private let connection: NBDConnection
   private let device: any BlockDevice
   private let pool: WorkerPool
+  private let held: NBDHeldAnswers
   private let limit: Int
   private let structured: Bool
   private let monitor = Monitor()
   private var running = 0
 
-  init(_ connection: NBDConnection, _ device: any BlockDevice, _ pool: WorkerPool, limit: Int, structured: Bool) {
+  init(
+    _ connection: NBDConnection, _ device: any BlockDevice, _ pool: WorkerPool, _ held: NBDHeldAnswers, limit: Int,
+    structured: Bool
+  ) {
     self.connection = connection
     self.device = device
     self.pool = pool
+    self.held = held
     self.limit = limit
     self.structured = structured
   }
@@ -37,12 +42,14 @@ final class NBDFlushes: @unchecked Sendable {
     monitor.unlock()
     if connection.awaitWorker() {
       pool.submit { [self] in
-        connection.answer(flush(cookie))
+        if let answer = flush(cookie) { connection.answer(answer) }
         end()
       }
     } else {
+      // Nor is there a descriptor to be woken by when an answer is held.
       let answer = flush(cookie)
       end()
+      guard let answer else { throw .ended }
       try output.reserve(answer.count)
       output.put(answer)
     }
@@ -62,11 +69,13 @@ final class NBDFlushes: @unchecked Sendable {
     monitor.unlock()
   }
 
-  /// The answer.
-  private func flush(_ cookie: UInt64) -> [UInt8] {
+  /// The answer; nil where it is held, or there are too many of those: then the connection ends.
+  private func flush(_ cookie: UInt64) -> [UInt8]? {
     do throws(BlockError) {
       try device.flush()
-      return NBDAnswer.success(cookie)
+      guard held.mustHold else { return NBDAnswer.success(cookie) }
+      if !held.hold(cookie) { connection.shutDown(fencing: false) }
+      return nil
     } catch {
       return NBDAnswer.failure(cookie, NBD.Failure(error), error.description, structured: structured)
     }

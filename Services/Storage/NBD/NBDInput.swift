@@ -3,19 +3,15 @@ import Glibc
 /// Received bytes of one connection, used by its thread alone.
 struct NBDInput: ~Copyable {
   private let connection: NBDConnection
-  private let buffer: UnsafeMutableRawPointer
-  private let capacity: Int
+  private var buffer: NBDBuffer
   private var start = 0
   private var end = 0
 
   /// - Parameter capacity: the most that `need` can be asked for.
   init(_ connection: NBDConnection, capacity: Int) {
     self.connection = connection
-    self.capacity = capacity
-    buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
+    buffer = NBDBuffer(capacity: capacity)
   }
-
-  deinit { buffer.deallocate() }
 
   /// Bytes that have been received and not taken.
   var available: Int { end - start }
@@ -24,7 +20,7 @@ struct NBDInput: ~Copyable {
   @inline(__always)
   mutating func need(_ count: Int) throws(NBDEnd) -> UnsafeRawPointer {
     if end - start < count { try receive(count) }
-    return UnsafeRawPointer(buffer + start)
+    return UnsafeRawPointer(buffer.bytes + start)
   }
 
   /// Takes bytes that `need` returned.
@@ -35,22 +31,37 @@ struct NBDInput: ~Copyable {
     if start == end { (start, end) = (0, 0) }
   }
 
-  private mutating func receive(_ count: Int) throws(NBDEnd) {
-    guard count <= capacity else { throw .breach("\(count) bytes wanted at once") }
-    if capacity - start < count {
-      memmove(buffer, buffer + start, end - start)
+  /// Receives a part of `count` bytes that are wanted. False when nothing came for as long as the connection was told to watch
+  /// for.
+  mutating func receiveMore(of count: Int) throws(NBDEnd) -> Bool {
+    guard count <= buffer.capacity else { throw .breach("\(count) bytes wanted at once") }
+    if buffer.capacity - start < count {
+      memmove(buffer.bytes, buffer.bytes + start, end - start)
       (start, end) = (0, end - start)
     }
-    while end - start < count { end += try connection.receive(buffer + end, capacity - end) }
+    guard let received = try connection.receive(buffer.bytes + end, buffer.capacity - end) else { return false }
+    end += received
+    buffer.use(upTo: end)
+    return true
   }
+
+  private mutating func receive(_ count: Int) throws(NBDEnd) {
+    while available < count { _ = try receiveMore(of: count) }
+  }
+
+  /// Whether memory could be given back.
+  var holdsMuch: Bool { buffer.holdsMuch }
+
+  /// Gives back the memory of what has been taken.
+  mutating func giveBack() { buffer.giveBack(behind: end) }
 
   /// Takes bytes into a buffer of the caller's.
   mutating func take(into target: UnsafeMutableRawBufferPointer) throws(NBDEnd) {
     guard let base = target.baseAddress else { return }
     var done = min(available, target.count)
-    memcpy(base, buffer + start, done)
+    memcpy(base, buffer.bytes + start, done)
     take(done)
-    while done < target.count { done += try connection.receive(base + done, target.count - done) }
+    while done < target.count { done += try connection.receive(base + done, target.count - done) ?? 0 }
   }
 
   /// Takes bytes that nobody wants.

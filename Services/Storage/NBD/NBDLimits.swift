@@ -17,10 +17,14 @@ public struct NBDLimits: Sendable, Hashable {
   public var negotiationSeconds = 30
   /// Flushes of one connection under way at the same time; a further one waits and holds up what comes after it.
   public var flushesPerConnection = 16
+  /// Answers of one connection that may wait until its device lets them go on; with one more it is ended.
+  public var heldAnswers = 4096
   /// Threads for flushes, of all connections.
   public var flushThreads = 32
   /// Bytes that one request to cache reads ahead; of a longer range the rest is left as it is.
   public var cacheBytes = 32 << 20
+  /// Milliseconds without a request after which a connection gives back the memory of large ones, some 1 MiB.
+  public var idleMilliseconds = 1000
   /// Bytes of memory, of all connections, for reads of more than 512 KiB by clients without structured replies, whose
   /// answers must be in one piece. A further one waits. Other requests of any size get by with their connection's buffers.
   public var largeReadBytes = 256 << 20

@@ -3,17 +3,16 @@ import Glibc
 /// Answers of one thread that are sent together.
 struct NBDOutput: ~Copyable {
   private let connection: NBDConnection
-  let buffer: UnsafeMutableRawPointer
-  let capacity: Int
+  private var memory: NBDBuffer
   var count = 0
 
   init(_ connection: NBDConnection, capacity: Int) {
     self.connection = connection
-    self.capacity = capacity
-    buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 4096)
+    memory = NBDBuffer(capacity: capacity)
   }
 
-  deinit { buffer.deallocate() }
+  var capacity: Int { memory.capacity }
+  var buffer: UnsafeMutableRawPointer { memory.bytes }
 
   /// Sends what there is.
   @inline(__always)
@@ -27,7 +26,14 @@ struct NBDOutput: ~Copyable {
   @inline(__always)
   mutating func reserve(_ bytes: Int) throws(NBDEnd) {
     if capacity - count < bytes { try send() }
+    memory.use(upTo: count + bytes)
   }
+
+  /// Whether memory could be given back.
+  var holdsMuch: Bool { memory.holdsMuch }
+
+  /// Gives back the memory of what has been sent.
+  mutating func giveBack() { memory.giveBack(behind: count) }
 
   /// Appends a number; room must have been reserved.
   @inline(__always)

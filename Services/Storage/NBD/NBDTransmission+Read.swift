@@ -71,6 +71,7 @@ extension NBDTransmission {
     if let objection = request.objection { return try fail(request, objection) }
     // The buffer of the answers is free as long as there are none.
     try output.send()
+    try output.reserve(min(request.count, Self.usualPayload))
     var at = request.offset
     let end = request.offset + Int64(min(request.count, limits.cacheBytes))
     do throws(BlockError) {

@@ -25,6 +25,7 @@ struct NBDTransmission: ~Copyable {
   let agreement: NBDAgreement
   let limits: NBDLimits
   let flushes: NBDFlushes
+  let held: NBDHeldAnswers
   let largeReads: NBDBudget
   let size: Int64
   var output: NBDOutput
@@ -39,8 +40,9 @@ struct NBDTransmission: ~Copyable {
     self.largeReads = largeReads
     device = agreement.export.device
     size = agreement.export.device.size
+    held = NBDHeldAnswers(connection, device, limit: limits.heldAnswers)
     flushes = NBDFlushes(
-      connection, device, pool, limit: limits.flushesPerConnection, structured: agreement.structuredReplies)
+      connection, device, pool, held, limit: limits.flushesPerConnection, structured: agreement.structuredReplies)
     output = NBDOutput(connection, capacity: Self.usualPayload + 4096)
   }
 
@@ -48,11 +50,12 @@ struct NBDTransmission: ~Copyable {
   mutating func run(_ input: inout NBDInput) throws(NBDEnd) {
     defer {
       flushes.wait()
+      held.end()
       // Who is gone needs no answers.
       try? connection.sendQueued()
     }
     while true {
-      if input.available < NBD.requestLength { try output.send() }
+      if input.available < NBD.requestLength { try receiveHeader(&input) }
       let header = try input.need(NBD.requestLength)
       guard header.big(UInt32.self, at: 0) == NBD.requestMagic else {
         throw .breach("request without its magic number")
@@ -74,6 +77,20 @@ struct NBDTransmission: ~Copyable {
       }
       request.objection = check(request, command)
       try execute(request, command, &input)
+    }
+  }
+
+  /// Sends what was answered and waits for the next request. A client that asks for nothing for a while costs little memory.
+  private mutating func receiveHeader(_ input: inout NBDInput) throws(NBDEnd) {
+    try output.send()
+    while input.available < NBD.requestLength {
+      if !connection.watchesIdleness, input.holdsMuch || output.holdsMuch {
+        connection.watchIdleness(milliseconds: limits.idleMilliseconds)
+      }
+      if try input.receiveMore(of: NBD.requestLength) { continue }
+      input.giveBack()
+      output.giveBack()
+      connection.watchIdleness(milliseconds: nil)
     }
   }
 
@@ -156,16 +173,22 @@ struct NBDTransmission: ~Copyable {
     try finish(request, failure)
   }
 
-  /// Answers a request without a result, after a flush where it asks for one.
+  /// Answers a change, after a flush where it, or the device, asks for one.
   @inline(__always)
   mutating func finish(_ request: Request, _ failure: BlockError?) throws(NBDEnd) {
     if let objection = request.objection { return try fail(request, objection) }
     if let failure { return try fail(request, failure) }
-    if request.flags & NBD.CommandFlag.forceUnitAccess != 0 {
+    if request.flags & NBD.CommandFlag.forceUnitAccess != 0 || held.isWriteThrough {
       return try flushes.submit(request.cookie, &output)
     }
+    if held.mustHold { return try hold(request) }
     try output.reserve(NBD.Chunk.headerLength)
     output.putSuccess(request.cookie)
+  }
+
+  private mutating func hold(_ request: Request) throws(NBDEnd) {
+    // Without a descriptor to be woken by, or with too many that wait, the client has to come again.
+    guard connection.awaitWorker(), held.hold(request.cookie) else { throw .breach("too many changes wait for a leg") }
   }
 
   mutating func fail(_ request: Request, _ objection: NBDObjection) throws(NBDEnd) {

@@ -24,7 +24,7 @@ final class BlockMap: @unchecked Sendable {
   /// Bytes that a block's bitmap takes on disk, whole sectors.
   let bitmapLength: Int64
   private let sectors: Int
-  private let words: Int
+  let words: Int
   private let table: UnsafeMutablePointer<UInt32>
   private let slots: UnsafeMutablePointer<Atomic<UInt>>
   private let blockShift: Int64
@@ -36,7 +36,7 @@ final class BlockMap: @unchecked Sendable {
   /// Bitmaps of no block at present.
   private var spareBitmaps: [UnsafeMutablePointer<Word>] = []
   /// Grows between the taking back of bitmaps and the first new use of their memory.
-  private let evictions = Atomic<Int>(0)
+  let evictions = Atomic<Int>(0)
   private let dirtyLock = Monitor()
   private var dirtyBitmaps: [UInt32] = []
   private let dirtyCount = Atomic<Int>(0)
@@ -114,35 +114,6 @@ final class BlockMap: @unchecked Sendable {
     let slot = slot(block)
     if slot == Self.full { return .full }
     return Self.bitmap(slot).map { .partial($0) } ?? .unread
-  }
-
-  /// What can be told of a range of one block without the lock, in a layer that is only read.
-  enum Glance {
-    /// All of it lies at this offset in the file.
-    case here(Int64)
-    case absent
-    /// It is there in part, or that is not in memory.
-    case unclear
-  }
-
-  /// - Parameters:
-  ///   - inBlock: where the range begins in the block, in bytes.
-  ///   - count: its length, above 0.
-  @inline(__always)
-  func glance(_ block: Int, _ inBlock: Int, _ count: Int) -> Glance {
-    guard let data = dataOffset(block) else { return .absent }
-    let before = evictions.load(ordering: .acquiring)
-    switch presence(block) {
-    case .full: return .here(data + Int64(inBlock))
-    case .unread: return .unclear
-    case .partial(let bits):
-      let end = (inBlock + count + 511) / 512
-      let run = run(bits, from: inBlock / 512, to: end)
-      // What was read are the bits of this block, unless their memory has become another one's meanwhile.
-      atomicMemoryFence(ordering: .acquiring)
-      guard run.end == end, evictions.load(ordering: .relaxed) == before else { return .unclear }
-      return run.isThere ? .here(data + Int64(inBlock)) : .absent
-    }
   }
 
   /// The block that an offset of the disk lies in.

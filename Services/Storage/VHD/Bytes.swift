@@ -1,13 +1,13 @@
 /// Big-endian fields in a structure that was read from disk. An index outside reads as zero and is not written: the
 /// callers' buffers have the structure's fixed length.
 extension [UInt8] {
-  func big16(at index: Int) -> UInt16 { UInt16(truncatingIfNeeded: big(at: index, count: 2)) }
-  func big32(at index: Int) -> UInt32 { UInt32(truncatingIfNeeded: big(at: index, count: 4)) }
-  func big64(at index: Int) -> UInt64 { big(at: index, count: 8) }
+  func big16(at index: Int) -> UInt16 { UInt16(bigEndian: number(at: index)) }
+  func big32(at index: Int) -> UInt32 { UInt32(bigEndian: number(at: index)) }
+  func big64(at index: Int) -> UInt64 { UInt64(bigEndian: number(at: index)) }
 
-  private func big(at index: Int, count: Int) -> UInt64 {
-    guard index >= 0, index + count <= self.count else { return 0 }
-    return self[index..<index + count].reduce(0) { $0 << 8 | UInt64($1) }
+  private func number<T: FixedWidthInteger & BitwiseCopyable>(at index: Int) -> T {
+    guard index >= 0, index + MemoryLayout<T>.size <= count else { return 0 }
+    return withUnsafeBytes { $0.loadUnaligned(fromByteOffset: index, as: T.self) }
   }
 
   mutating func put(_ value: some FixedWidthInteger, at index: Int) {
@@ -29,7 +29,14 @@ extension [UInt8] {
   /// One's complement of the sum of all bytes, those of the checksum itself left out.
   func vhdChecksum(fieldAt field: Int) -> UInt32 {
     var sum: UInt32 = 0
-    for (index, byte) in enumerated() where index < field || index >= field + 4 { sum &+= UInt32(byte) }
+    // By hand: it is asked of every file that is opened, and takes long otherwise in builds without optimisation.
+    withUnsafeBytes { bytes in
+      var index = 0
+      while index < bytes.count {
+        if index < field || index >= field + 4 { sum &+= UInt32(bytes[index]) }
+        index += 1
+      }
+    }
     return ~sum
   }
 }

@@ -72,7 +72,8 @@ struct VHDHeader: Sendable, Equatable {
     blockSize = Int64(bytes.big32(at: 32))
     guard Self.blockSizes.contains(blockSize), blockSize & (blockSize - 1) == 0 else { return nil }
     parent = VHDIdentity(uuid: uuid, timeStamp: bytes.big32(at: 56))
-    let units = (0..<256).map { bytes.big16(at: 64 + 2 * $0) }.prefix { $0 != 0 }
+    var units: [UInt16] = []
+    while units.count < 256, case let unit = bytes.big16(at: 64 + 2 * units.count), unit != 0 { units.append(unit) }
     parentName = String(decoding: units, as: UTF16.self)
     locators = (0..<Self.locatorCount).compactMap { index in
       let at = 576 + 24 * index

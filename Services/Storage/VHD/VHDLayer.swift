@@ -47,6 +47,10 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
 
   let file: any ByteFile
   let parent: (any BlockDevice)?
+  /// Where what waits for a flush survives the process; nil where that is of no use.
+  public let log: MetadataLog?
+  /// Where what this file does not hold is; nil where the parent is asked.
+  let owners: OwnerMap?
   let lock = ReadWriteLock()
   /// Nil in fixed files.
   let map: BlockMap?
@@ -68,14 +72,17 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
   ///   - parent: what a differencing file was made on; nil for other kinds.
   ///   - readOnly: refuses writes. A file opened for writing whose end is not as it should be (after a crash) gets its
   ///     footer back.
+  ///   - log: keeps what waits for a flush; what an earlier one kept must have been settled.
   /// - Throws: `parentMismatch` when the parent is not the recorded one, `damaged` when the file contradicts itself.
   public static func open(
-    _ file: any ByteFile, parent: VHDParent? = nil, readOnly: Bool = false
+    _ file: any ByteFile, parent: VHDParent? = nil, readOnly: Bool = false, log: MetadataLog? = nil
   ) throws(BlockError) -> VHDLayer {
-    try VHDLayer(file, parent: parent, readOnly: readOnly)
+    try VHDLayer(file, parent: parent, readOnly: readOnly, log: log)
   }
 
-  private init(_ file: any ByteFile, parent: VHDParent?, readOnly: Bool) throws(BlockError) {
+  private init(
+    _ file: any ByteFile, parent: VHDParent?, readOnly: Bool, log: MetadataLog?
+  ) throws(BlockError) {
     let structure = try VHDStructure(file)
     try Self.checkParent(structure, parent, file.name)
     if !readOnly, structure.hasPathOutside {
@@ -83,6 +90,8 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     }
     self.file = file
     self.parent = parent?.device
+    self.log = log
+    owners = OwnerMap(OwnerMap.run(from: parent?.device as? VHDLayer))
     self.structure = structure
     isReadOnly = readOnly
     size = structure.size
@@ -149,8 +158,10 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     }
   }
 
-  private static func loadTable(
-    _ file: any ByteFile, _ header: VHDHeader, _ structure: VHDStructure
+  /// - Parameter entries: of blocks that the table does not have.
+  static func loadTable(
+    _ file: any ByteFile, _ header: VHDHeader, _ structure: VHDStructure,
+    adding entries: [(block: Int, entry: UInt32)] = []
   ) throws(BlockError) -> (BlockMap, end: Int64) {
     let count = VHDStructure.blockCount(size: structure.size, blockSize: header.blockSize)
     guard let map = BlockMap(count: Int(count), blockSize: header.blockSize) else {
@@ -159,6 +170,10 @@ public final class VHDLayer: BlockDevice, @unchecked Sendable {
     let metadata = structure.metadata
     var blocks: [UInt32] = []
     try structure.forEachEntry(header, in: file) { block, entry in
+      map.load(block, entry: entry)
+      blocks.append(entry)
+    }
+    for (block, entry) in entries {
       map.load(block, entry: entry)
       blocks.append(entry)
     }

@@ -44,6 +44,7 @@ extension VHDLayer {
     // With nobody in a write, every bit that is taken has its data in the file before the sync below.
     lock.lockExclusive()
     let dirty = map.takeDirty()
+    let retired = log?.retire()
     isWritingMetadata = true
     lock.unlock()
     var failure: BlockError?
@@ -58,7 +59,11 @@ extension VHDLayer {
     }
     lock.lockExclusive()
     isWritingMetadata = false
-    if failure != nil { map.restoreDirty(dirty) }
+    if failure != nil {
+      map.restoreDirty(dirty)
+    } else if let retired {
+      log?.forget(retired)
+    }
     map.evict(limit: Self.bitmapLimit)
     lock.unlock()
     if let failure { throw failure }

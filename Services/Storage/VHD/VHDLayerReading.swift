@@ -5,6 +5,13 @@ extension VHDLayer {
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
     try requireOpen()
     try requireRange(offset, Int64(buffer.count), "read")
+    try read(into: buffer, at: offset, stepwise: false)
+  }
+
+  /// Reads what lies inside.
+  ///
+  /// - Parameter stepwise: goes from each layer to the one below it, without what is known of them.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64, stepwise: Bool) throws(BlockError) {
     guard let map else { return try file.read(into: buffer, at: offset) }
     var done = 0
     while done < buffer.count {
@@ -12,7 +19,7 @@ extension VHDLayer {
       let inBlock = at & (map.blockSize - 1)
       let count = Int(min(Int64(buffer.count - done), map.blockSize - inBlock))
       let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-      try readPiece(map, map.block(at: at), Int(inBlock), piece, at)
+      try readPiece(map, map.block(at: at), Int(inBlock), piece, at, stepwise)
       done += count
     }
   }
@@ -20,13 +27,14 @@ extension VHDLayer {
   /// Reads a piece of one block.
   @inline(__always)
   private func readPiece(
-    _ map: BlockMap, _ block: Int, _ inBlock: Int, _ buffer: UnsafeMutableRawBufferPointer, _ offset: Int64
+    _ map: BlockMap, _ block: Int, _ inBlock: Int, _ buffer: UnsafeMutableRawBufferPointer, _ offset: Int64,
+    _ stepwise: Bool
   ) throws(BlockError) {
     if isReadOnly {
       // The way of most reads in a chain: down through layers that do not change any more.
       switch map.glance(block, inBlock, buffer.count) {
       case .here(let data): return try file.read(into: buffer, at: data)
-      case .absent: return try readBelow(buffer, at: offset)
+      case .absent: return try readBelow(buffer, at: offset, stepwise)
       case .unclear: break
       }
     }
@@ -34,7 +42,7 @@ extension VHDLayer {
       lock.lockShared()
       guard let data = map.dataOffset(block) else {
         lock.unlock()
-        return try readBelow(buffer, at: offset)
+        return try readBelow(buffer, at: offset, stepwise)
       }
       switch map.presence(block) {
       case .full:
@@ -52,7 +60,7 @@ extension VHDLayer {
           if run.isThere {
             try file.read(into: piece, at: data + Int64(inBlock + from))
           } else {
-            try readBelow(piece, at: offset + Int64(from))
+            try readBelow(piece, at: offset + Int64(from), stepwise)
           }
           sector = run.end
         }
@@ -65,14 +73,49 @@ extension VHDLayer {
   }
 
   /// Reads what this file does not hold. A parent may be smaller: behind its end there are zeros.
-  func readBelow(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+  func readBelow(
+    _ buffer: UnsafeMutableRawBufferPointer, at offset: Int64, _ stepwise: Bool = false
+  ) throws(BlockError) {
     var inParent = 0
     if let parent, offset < parent.size {
       inParent = Int(min(Int64(buffer.count), parent.size - offset))
-      try parent.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<inParent]), at: offset)
+      let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<inParent])
+      if !stepwise, let owners {
+        try owners.read(into: piece, at: offset)
+      } else if stepwise, let layer = parent as? VHDLayer {
+        try layer.requireOpen()
+        try layer.read(into: piece, at: offset, stepwise: true)
+      } else {
+        try parent.read(into: piece, at: offset)
+      }
     }
     if inParent < buffer.count, let base = buffer.baseAddress {
       memset(base + inParent, 0, buffer.count - inParent)
+    }
+  }
+
+  /// Reads what this file holds.
+  @inline(__always)
+  func readOwn(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(BlockError) {
+    guard let map else { return try file.read(into: buffer, at: offset) }
+    guard let data = map.dataOffset(map.block(at: offset)) else {
+      throw BlockError(.io, "\(file.name) holds nothing at \(offset)")
+    }
+    try file.read(into: buffer, at: data + (offset & (map.blockSize - 1)))
+  }
+
+  /// How much of a block a file holds.
+  enum Holding { case nothing, all, some }
+
+  /// What a file that is only read holds of a block; in the last case its bitmap is copied, whole words, the first sector in
+  /// the highest bit.
+  func holding(_ block: Int, _ bitmap: UnsafeMutablePointer<UInt64>) throws(BlockError) -> Holding {
+    try requireOpen()
+    guard let map else { return .all }
+    guard block < map.count, map.entry(block) != nil else { return .nothing }
+    while true {
+      if let isWhole = map.copyBitmap(block, to: bitmap) { return isWhole ? .all : .some }
+      try loadBitmap(map, block)
     }
   }
 

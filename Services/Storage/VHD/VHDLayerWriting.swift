@@ -30,7 +30,7 @@ extension VHDLayer {
   private func finish(_ flags: WriteFlags) throws(BlockError) {
     if flags.contains(.forceUnitAccess) {
       try flush()
-    } else if let map, map.dirtyItems > Self.dirtyLimit {
+    } else if let map, map.dirtyItems > Self.dirtyLimit || log?.wantsFlush == true {
       try flush()
     }
   }
@@ -50,11 +50,13 @@ extension VHDLayer {
         case .partial(let bits):
           let sectors = inBlock / 512..<(inBlock + buffer.count + 511) / 512
           let isWhole = (inBlock | buffer.count) & (Self.cell - 1) == 0
-          if isWhole || isThere(map, bits, sectors) {
+          let isKnown = isThere(map, bits, sectors)
+          if isWhole || isKnown {
             defer { lock.unlock() }
             try file.write(buffer, at: data + Int64(inBlock))
             // After the data: a flush that finds the bit must have the data to sync.
-            return map.set(block, bits, from: sectors.lowerBound, to: sectors.upperBound)
+            if !isKnown { note(map, block, bits, sectors) }
+            return
           }
           lock.unlock()
           return try writeParts(map, block, inBlock, buffer)
@@ -71,6 +73,16 @@ extension VHDLayer {
   ) -> Bool {
     let run = map.run(bits, from: sectors.lowerBound, to: sectors.upperBound)
     return run.isThere && run.end == sectors.upperBound
+  }
+
+  /// Notes that whole cells are there now.
+  private func note(
+    _ map: BlockMap, _ block: Int, _ bits: UnsafeMutablePointer<BlockMap.Word>, _ sectors: Range<Int>
+  ) {
+    // First: whoever finds the bits acknowledges what is written there, and keeps nothing.
+    log?.keep(
+      .cells(block: UInt32(truncatingIfNeeded: block), first: sectors.lowerBound / 8, count: sectors.count / 8))
+    map.set(block, bits, from: sectors.lowerBound, to: sectors.upperBound)
   }
 
   /// Makes a block ready to be written: its place in the file and its bitmap in memory.
@@ -105,6 +117,7 @@ extension VHDLayer {
     }
     end = newEnd
     map.add(block, entry: entry, full: parent == nil)
+    log?.keep(.entry(block: UInt32(truncatingIfNeeded: block), sector: entry))
   }
 
   /// Writes a piece that begins or ends inside of cells that this file does not hold yet: their rest is taken from
@@ -132,7 +145,7 @@ extension VHDLayer {
       if sector % 8 == 0, sector < sectors.upperBound - 8 { sector = sectors.upperBound - 8 }
     }
     try file.write(buffer, at: data + Int64(inBlock))
-    map.set(block, bits, from: sectors.lowerBound, to: sectors.upperBound)
+    note(map, block, bits, sectors)
   }
 
   private func copyUp(at offset: Int64, to position: Int64) throws(BlockError) {
@@ -213,7 +226,8 @@ extension VHDLayer {
         case .partial(let bits):
           defer { lock.unlock() }
           try zero(at: data + inBlock, count: count, flags)
-          return map.set(block, bits, from: Int(inBlock / 512), to: Int((inBlock + count) / 512))
+          let sectors = Int(inBlock / 512)..<Int((inBlock + count) / 512)
+          return isThere(map, bits, sectors) ? () : note(map, block, bits, sectors)
         case .unread: break
         }
       }

@@ -39,6 +39,7 @@ enum VMDaemon {
     let alerts = activation.alerts
     var timing = MonitorTiming()
     if let bound = activation.configuration.guestAnswerBoundMilliseconds { timing.answerTime = .milliseconds(bound) }
+    timing.quarantine = QuarantinePolicy(activation.configuration)
     timing.legAnswer = activation.configuration.legAnswerBound
     let monitor = VMMonitor(
       MonitorEnvironment(

@@ -12,7 +12,7 @@ struct BackupCommand: AsyncParsableCommand {
       A backup is a VHD file in DIRECTORY/VOLUME: a dynamic one that holds everything, or a differencing one on the last \
       that holds what changed since. Keep all files of a chain: each is of no use without those before it.
       """,
-    subcommands: [Create.self, List.self, Restore.self])
+    subcommands: [Create.self, List.self, Restore.self, Prune.self])
 
   struct Create: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -86,12 +86,55 @@ struct BackupCommand: AsyncParsableCommand {
   }
 }
 
+extension BackupCommand {
+  struct Prune: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Removes the oldest backups of a volume.",
+      discussion: """
+        Where one that stays holds only what changed since one that goes, it becomes a full one first; that needs space for \
+        all that the volume held. The next backup still copies only what changed.
+        """)
+    @Argument(help: "Where the backups are kept.", completion: .directory) var directory: String
+    @Argument(help: "The volume that was backed up.", transform: userName) var volume: VolumeName
+    @Option(help: "How many of the newest stay.") var keep: Int
+    @OptionGroup var options: GlobalOptions
+
+    func validate() throws {
+      guard keep >= 1 else {
+        throw ValidationError(
+          "--keep is how many backups stay: 1 or more. To remove all, remove \(directory)/\(volume).")
+      }
+    }
+
+    func run() async throws {
+      try await options.run { session in
+        let folder = try BackupFolder(directory, of: volume)
+        guard try !folder.backups().isEmpty else {
+          throw Complaint("\(directory) has no backup of \(volume).", .noInput)
+        }
+        let outcome = try await BackupPrune(folder: folder, keep: keep).run()
+        session.print(outcome.kept) { _ in BackupText.pruned(outcome, of: volume) }
+      }
+    }
+  }
+}
+
 /// Backups as text.
 enum BackupText {
   static func line(_ backup: Backup, _ reason: BackupRun.Reason?, in folder: BackupFolder) -> String {
     let what = reason?.sentence ?? "what changed since \(backup.parent ?? "the last one")"
     return
       "\(backup.volume) is backed up: \(what), \(Sizes.text(backup.copiedBytes)) in \(folder.file(backup.name, "vhd"))."
+  }
+
+  static func pruned(_ outcome: BackupPrune.Outcome, of volume: VolumeName) -> String {
+    let removed = outcome.removed.map(\.name)
+    guard let first = removed.first, let last = removed.last else {
+      return "\(volume) has \(outcome.kept.count) backups: nothing to remove."
+    }
+    let which = removed.count == 1 ? "\(first) is removed" : "\(first) to \(last) are removed (\(removed.count))"
+    let completed = outcome.completed.map { "\n\($0) is a full one now." }.joined()
+    return "\(volume): \(which), \(outcome.kept.count) are left.\(completed)"
   }
 
   static func list(_ backups: [Backup], _ times: Times, _ style: Style) -> String {

@@ -79,13 +79,16 @@ enum BackupFile {
     }
   }
 
-  /// The files of backups, each on the one before.
+  /// The files of backups, each on the one before. The first is a full one, and so is one that was completed while its
+  /// description still names what it was based on.
   static func open(_ chain: [Backup], in folder: BackupFolder) throws -> [VHDLayer] {
     var opened: [VHDLayer] = []
     do {
       for backup in chain {
         let file = try PosixFile(path: folder.file(backup.name, "vhd"), mode: .read)
-        opened.append(try VHDLayer.open(file, parent: opened.last.map { VHDParent($0) }, readOnly: true))
+        let isDifferencing = try VHDStructure(file).kind == .differencing
+        let parent = isDifferencing ? opened.last.map { VHDParent($0) } : nil
+        opened.append(try VHDLayer.open(file, parent: parent, readOnly: true))
       }
       return opened
     } catch {

@@ -45,6 +45,7 @@ struct Backup: WireObject, Equatable {
 ///     DIRECTORY/VOLUME/NAME.json   what it is (`Backup`); a backup is there when this is
 ///     DIRECTORY/VOLUME/NAME.begun  the checkpoint of one that is being made, or was cut, and that of the one before it
 ///     DIRECTORY/VOLUME/NAME.part   its file until it is whole
+///     DIRECTORY/VOLUME/NAME.gone   what was NAME.json, of a backup whose file is being removed
 struct BackupFolder: Sendable {
   let path: String
 
@@ -151,6 +152,32 @@ struct BackupFolder: Sendable {
   func finish(_ name: String) throws(Complaint) {
     guard rename(file(name, "part"), file(name, "vhd")) == 0 else { throw Self.cannot("write \(file(name, "vhd"))") }
     try sync()
+  }
+
+  /// Writes durably what a backup is.
+  func write(_ backup: Backup) throws {
+    try write(JSON.indented(try WireCoder.encode(backup)) + "\n", to: backup.name, "json")
+  }
+
+  /// Takes a backup off the list, durably, and then removes its file.
+  func removeBackup(_ name: String) throws(Complaint) {
+    guard rename(file(name, "json"), file(name, "gone")) == 0 else { throw Self.cannot("remove \(file(name, "json"))") }
+    try sync()
+    try finishRemoval(name)
+  }
+
+  /// Goes on with removals that were cut.
+  func finishRemovals() throws(Complaint) {
+    for name in try Self.names(in: path) where name.hasSuffix(".gone") {
+      try finishRemoval(String(name.dropLast(".gone".count)))
+    }
+  }
+
+  private func finishRemoval(_ name: String) throws(Complaint) {
+    for kind in ["vhd", "gone"] {
+      let place = file(name, kind)
+      guard unlink(place) == 0 || errno == ENOENT else { throw Self.cannot("remove \(place)") }
+    }
   }
 
   func remove(_ name: String, _ kinds: String...) {

@@ -127,7 +127,7 @@ struct BackupRun: Sendable {
     }
     try interruption.check()
     try folder.finish(backup.name)
-    try folder.write(JSON.indented(try WireCoder.encode(backup)) + "\n", to: backup.name, "json")
+    try folder.write(backup)
   }
 
   /// Nobody may read a volume's layers while they are merged, as they are after a snapshot was deleted.

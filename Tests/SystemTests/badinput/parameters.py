@@ -13,9 +13,10 @@ VALUES = (
 # What a request says beside the parameter that is wrong: names of nothing, so that what is accepted has no effect.
 HARMLESS = {
     "volume": "no-such-volume", "image": "no-such-image", "name": "no-such-vm", "module": "cpu0", "leg": "io0",
-    "job": 999999, "snapshot": "no-such-snapshot", "checkpoint": "no-such-checkpoint", "sizeBytes": 1 << 20,
+    "job": 999999, "path": 0, "snapshot": "no-such-snapshot", "checkpoint": "no-such-checkpoint", "sizeBytes": 1 << 20,
     "incarnation": "0" * 32, "processID": 1, "sequence": 0, "subscription": 0, "clientUserID": 0, "offsetBytes": 0,
     "countBytes": 512, "data": "", "definition": "<domain/>", "autostart": False, "alerts": [], "sequences": [],
+    "keys": ["ctrl"],
 }
 # What these do to a module that exists is no bad input: they get nothing that would be accepted.
 EFFECTIVE = re.compile(

@@ -117,7 +117,46 @@ def faulty(world, leg, fault):
     prove(world, leg)
 
 
+def paths(world):
+    """Each path to each leg is cut and restored: the guest writes on, and no leg is lost."""
+    since = world.host.last_alert()
+    world.observer.forget_gap()
+
+    def legs():
+        return {leg["leg"]: leg for leg in world.host.call("storage", "volume.legs")["legs"]}
+
+    def states(leg):
+        return [path["state"] for path in legs()[leg]["paths"]]
+
+    def wait(leg, path, state):
+        world.host.wait_for(
+            "path %d to %s to be %s" % (path, leg, state), 10, lambda: states(leg)[path] == state)
+
+    with world.pulse(ANSWER, "loss of paths"):
+        for leg in LEGS:
+            for path in (0, 1):
+                world.ftctl("module", "path", "fail", leg, str(path), "--reason", "a cable was pulled")
+                wait(leg, path, "failed")
+                world.count_on(3)
+                world.change(ANSWER)
+                require(states(leg)[1 - path] == "active", "%s is not reached by its other path: %s", leg, legs())
+                world.ftctl("module", "path", "restore", leg, str(path))
+                wait(leg, path, "standby")
+    require(all(leg["state"] == "inStep" for leg in legs().values()), "a leg was lost: %s", legs())
+    lost = [world.alerts(since, "legLost", leg) for leg in LEGS]
+    require(not any(lost), "a leg was lost: %s", lost)
+    for leg in LEGS:
+        world.host.wait_for(
+            "two alerts about %s" % leg, 10, lambda: len(world.alerts(since, "pathLost", leg)) == 2)
+        told = world.alerts(since, "pathLost", leg)
+        require("a cable was pulled" in told[0]["message"], "the alert does not say why: %s", told[0])
+    require(world.observer.gap[0] <= ANSWER, "the guest stood still for %.2f s", world.observer.gap[0])
+    world.notes.append("the guest stood still for %.2f s" % world.observer.gap[0])
+    world.verify()
+
+
 def run(report, world, copies):
+    report.run("each path to each leg is cut and restored", paths, world)
     for leg in LEGS:
         report.run("%s is taken from its slot" % leg, removal, world, leg, copies)
     report.run("io1 is pulled without a word", pulled, world, "io1")

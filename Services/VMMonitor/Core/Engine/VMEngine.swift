@@ -37,8 +37,32 @@ public protocol VMInstance: AnyObject, Sendable {
   func resume() async throws(EngineError)
   /// Has its balloon leave it that many bytes.
   func setMemory(bytes: Int64) async throws(EngineError)
+  /// Stops its processors; everything that it wrote is flushed to its disks when this returns.
+  func pause() async throws(EngineError)
+  /// Presses its reset button.
+  ///
+  /// - Parameter whereRebootEnds: a reboot by the guest itself is its end, which this is not.
+  func reset(whereRebootEnds: Bool) async throws(EngineError)
+  /// Sends a non-maskable interrupt to its processors.
+  func interrupt() async throws(EngineError)
+  /// Presses keys of its keyboard together.
+  ///
+  /// - Parameters:
+  ///   - keys: names as in `KeyNames`.
+  ///   - milliseconds: how long they are held.
+  func press(_ keys: [String], holding milliseconds: Int) async throws(EngineError)
+  /// A picture of its screen, PNG.
+  func screenshot() async throws(EngineError) -> [UInt8]
   /// Presses its power button.
   func powerDown() async throws(EngineError)
+  /// What it counted.
+  func statistics() async throws(EngineError) -> EngineStatistics
+  /// Writes its memory and devices to a descriptor. It is paused before, and was flushed to its disks.
+  func save(to descriptor: Int32) async throws(EngineError)
+  /// Ends a save that is under way; when this returns it can be resumed. None is no error.
+  func cancelSave() async throws(EngineError)
+  /// Reads memory and devices from a descriptor into a process that was prepared for that; it is paused then.
+  func load(from descriptor: Int32) async throws(EngineError)
   /// Lets go of it; the guest runs on.
   func close()
 }
@@ -55,7 +79,7 @@ public enum EngineStatus: String, Sendable, Equatable {
 }
 
 /// What a guest does.
-public enum EngineEvent: Sendable, Equatable {
+public enum EngineEvent: Sendable, Hashable {
   case resumed
   /// Its processors were stopped; the reason is a sentence.
   case paused(reason: String)
@@ -63,6 +87,14 @@ public enum EngineEvent: Sendable, Equatable {
   case shutDown
   /// It was ended from outside; the word says how.
   case ended(String)
+  /// It was reset: by itself, or from outside.
+  case reset(byGuest: Bool)
+  /// Its system reported that it crashed.
+  case panicked
+  /// Its watchdog was not served in time; the word says what the engine did about it.
+  case watchdog(String)
+  /// Its power button was pressed.
+  case askedToShutDown
 }
 
 /// Why an engine failed.
@@ -118,9 +150,12 @@ public struct GuestPlan: Sendable, Equatable {
   public var disks: [Disk]
   /// Where UEFI firmware keeps its variables.
   public var variables: Export?
+  /// Whether it waits for memory and devices that were saved.
+  public var isRestored: Bool
 
   public init(
-    domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk], variables: Export? = nil
+    domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk], variables: Export? = nil,
+    isRestored: Bool = false
   ) {
     self.domain = domain
     self.uuid = uuid
@@ -128,5 +163,6 @@ public struct GuestPlan: Sendable, Equatable {
     self.module = module
     self.disks = disks
     self.variables = variables
+    self.isRestored = isRestored
   }
 }

@@ -14,7 +14,7 @@ struct Machine {
   var watcher: Task<Void, Never>?
   var engine: String?
   var processID: Int?
-  /// Why it stands still, while it does.
+  /// Why its engine stopped it, while that is so.
   var paused: String?
   /// It shut down by itself since its start.
   var hasShutDown = false
@@ -27,6 +27,17 @@ struct Machine {
   var isUnwanted = false
   /// Storage was not asked yet, or did not answer, to end the sessions of its disks.
   var holdsDisks = false
+
+  /// The file that its memory is being written to.
+  var savingIdentifier: String?
+  /// What it used, the newest last.
+  var samples: [VMSample] = []
+  /// Whether this monitor has looked at what the one before left; set for what it began itself.
+  var isTakenOver = true
+  /// Where and when it failed last by itself, as far as is known.
+  var lastFailure: (module: ModuleID, time: Int64)?
+  /// When alerts told last of what it did.
+  var reported: [EngineEvent: ContinuousClock.Instant] = [:]
 
   init(_ record: MachineRecord) {
     self.record = record
@@ -41,24 +52,38 @@ struct Machine {
   /// The unit of the module on which it runs or is to run.
   var unit: String? { record.module.map { Self.unit($0, slot: record.slot) } }
 
+  /// Of many that are to be started, the higher one comes first.
+  var restartPriority: Int { (try? domain.get())?.restartPriority ?? 0 }
+
   var volumes: [VolumeName] { (try? domain.get())?.volumes ?? [] }
 
   var state: VMState {
     switch record.phase {
     case .off: .defined
     case .starting: .starting
-    case .running: paused == nil ? .running : .paused
+    case .running: paused == nil && !record.isHeld ? .running : .paused
     case .stopping: .stopping
     case .recovering: record.failedMilliseconds == nil ? .starting : .failedOver
     case .crashed: .crashed
+    case .saving: .saving
+    case .saved: .saved
+    case .quarantined: .quarantined
     }
   }
 
   var summary: VMSummary {
     VMSummary(
-      name: record.name, state: state, module: record.phase == .off || record.phase == .crashed ? nil : record.module,
-      autostart: record.autostart, processID: processID, failovers: record.failovers,
-      reason: paused ?? record.reason)
+      name: record.name, state: state, module: record.phase.hasProcess ? record.module : nil,
+      autostart: record.autostart, processID: processID, failovers: record.failovers, reason: reason)
+  }
+
+  /// Its processors stand still because of something that was asked for.
+  var isStoppedByUs: Bool { record.isHeld || record.phase == .saving }
+
+  private var reason: String? {
+    if let paused { return paused }
+    guard record.phase == .running, record.isHeld else { return record.reason }
+    return record.reason ?? "it was paused on demand; 'ftctl vm resume \(name)' lets it go on"
   }
 
   var detail: VMDetail {
@@ -68,7 +93,8 @@ struct Machine {
       processID: processID, failovers: record.failovers, reason: summary.reason, memoryBytes: domain?.memoryBytes ?? 0,
       cpus: domain?.topology.cpus ?? 0,
       disks: domain?.disks.map(VMDisk.init) ?? [], engine: engine ?? "qemu",
-      definition: record.definition, version: version, lastRecovery: record.lastRecovery)
+      definition: record.definition, version: version, lastRecovery: record.lastRecovery,
+      saved: record.saved)
   }
 }
 

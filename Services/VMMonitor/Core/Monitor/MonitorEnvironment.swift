@@ -28,6 +28,8 @@ public struct MonitorEnvironment: Sendable {
   public var bootIdentity: String
   /// The Unix user of the guests of a slot, or nil when the host has none.
   public var guestUser: @Sendable (_ slot: Int) async -> UInt32?
+  /// What a guest's unit takes of the host.
+  public var usage: @Sendable (_ unit: String, _ module: ModuleID, _ processID: Int?) async -> GuestUsage
   public var timing: MonitorTiming
   public var logger: Logger
 
@@ -35,6 +37,8 @@ public struct MonitorEnvironment: Sendable {
     state: ControlState, units: any UnitManager, engine: any VMEngine, consoles: ConsoleConnector?,
     hardware: any RPCCaller, storage: any RPCCaller, publish: @escaping Publish, paths: HostPaths, module: ModuleID,
     bootIdentity: String, guestUser: @escaping @Sendable (_ slot: Int) async -> UInt32?,
+    usage: @escaping @Sendable (_ unit: String, _ module: ModuleID, _ processID: Int?) async -> GuestUsage =
+      GuestUsage.reader(),
     timing: MonitorTiming = MonitorTiming(), logger: Logger
   ) {
     self.state = state
@@ -48,6 +52,7 @@ public struct MonitorEnvironment: Sendable {
     self.module = module
     self.bootIdentity = bootIdentity
     self.guestUser = guestUser
+    self.usage = usage
     self.timing = timing
     self.logger = logger
   }
@@ -60,6 +65,8 @@ public struct MonitorTiming: Sendable {
   public var answerTime = Duration.seconds(15)
   /// How long a leg may take for a definition's file before the rest goes on without it.
   public var legAnswer = Duration.seconds(3)
+  /// How long a leg may take for a part of a saved state, 64 MiB that are forced to disk, before the rest goes on without it.
+  public var savedStateAnswer = Duration.seconds(20)
   /// How long a takeover leaves the definitions' files alone.
   public var reconcilePause = Duration.milliseconds(500)
   /// Between looks at whether definitions were edited by hand.
@@ -82,8 +89,16 @@ public struct MonitorTiming: Sendable {
   public var longestBackoff = Duration.seconds(15)
   /// A virtual machine that ran this long counts as healthy: its next failure is handled without a pause.
   public var healthy = Duration.seconds(10)
+  /// Guests that are restarted, or started with the host, at once.
+  public var startsAtOnce = 4
+  /// When a guest that keeps failing is no longer restarted.
+  public var quarantine = QuarantinePolicy()
   /// Between attempts to let a guest go on that an I/O error stopped.
   public var resumeInterval = Duration.seconds(5)
+  /// Between samples of what guests use.
+  public var sampleInterval = Duration.seconds(5)
+  /// Between alerts of the same kind about what one guest does.
+  public var reportInterval = Duration.seconds(10)
   /// How often the time of the last sign of life is written.
   public var lifeSign = Duration.seconds(1)
   /// Wall clock, in milliseconds since 1970.

@@ -98,11 +98,7 @@ extension VMMonitor {
   }
 
   private func redefinable(_ record: MachineRecord, _ domain: Domain) throws(RPCError) -> MachineRecord {
-    guard record.phase == .off || record.phase == .crashed else {
-      throw RPCError(
-        VMFailure.wrongState, "'\(domain.name)' runs; shut it down before it is defined anew.",
-        data: ["name": .string(domain.name.rawValue)])
-    }
+    _ = try admits(.redefine, domain.name)
     guard domain.uuid == nil || domain.uuid == record.uuid else {
       throw RPCError(
         VMFailure.vmExists,
@@ -155,12 +151,8 @@ extension VMMonitor {
   }
 
   func undefine(_ name: VMName) async throws(RPCError) -> Bool {
-    guard let machine = machines[name] else { return false }
-    guard machine.record.phase == .off || machine.record.phase == .crashed else {
-      throw RPCError(
-        VMFailure.wrongState, "'\(name)' runs; shut it down before it is undefined.",
-        data: ["name": .string(name.rawValue), "state": .string(machine.state.rawValue)])
-    }
+    guard machines[name] != nil else { return false }
+    _ = try admits(.undefine, name)
     try await store.remove(name)
     machines[name] = nil
     await files.remove(name, from: legsInStep)

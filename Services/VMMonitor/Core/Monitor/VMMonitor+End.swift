@@ -9,6 +9,11 @@ extension VMMonitor {
   /// After a guest's end that was asked for: proves it, gives the disks back, writes it down.
   func finishStop(_ name: VMName, cause: String, at time: Int64? = nil) async throws(RPCError) {
     forgetProcess(name)
+    if machines[name]?.record.saved != nil {
+      // A start from saved memory that did not come to load it.
+      machines[name]?.isUnwanted = false
+      return try await leave(name, reason: "\(cause) before its saved memory was loaded")
+    }
     try await proveGone(name)
     await releaseDisks(name)
     try await commit(name, .down(atMilliseconds: time ?? now(), planned: true, cause: cause)) {
@@ -16,6 +21,7 @@ extension VMMonitor {
       $0.module = nil
       $0.reason = nil
       $0.stopMilliseconds = nil
+      $0.isHeld = false
       $0.failedMilliseconds = nil
       $0.fromModule = nil
     }
@@ -26,13 +32,11 @@ extension VMMonitor {
 
   /// Asks a guest to shut down, and has it ended when the time is over.
   func shutDown(_ name: VMName, within seconds: Int) async throws(RPCError) -> VMSummary {
-    let machine = try machine(name)
-    switch machine.record.phase {
-    case .off, .crashed: return machine.summary
-    case .starting, .recovering:
+    guard try admits(.shutDown, name) else { return try machine(name).summary }
+    let phase = try machine(name).record.phase
+    if phase == .starting || phase == .recovering {
       try await finishStop(name, cause: "it was shut down while it started")
       return try self.machine(name).summary
-    case .running, .stopping: break
     }
     guard seconds > 0 else {
       try await finishStop(name, cause: "it was ended")
@@ -44,9 +48,16 @@ extension VMMonitor {
       $0.stopMilliseconds = deadline
     }
     // A guest that does not answer is ended at the deadline.
-    try? await self.machine(name).instance?.powerDown()
+    await pressPowerButton(name)
     endAtDeadline(name)
     return try self.machine(name).summary
+  }
+
+  /// Asks a guest to shut down, for which it has to run.
+  func pressPowerButton(_ name: VMName) async {
+    guard let machine = machines[name], let instance = machine.instance else { return }
+    if machine.record.isHeld || machine.paused != nil { try? await instance.resume() }
+    try? await instance.powerDown()
   }
 
   /// Waits for the deadline of a shutdown in the background.
@@ -73,15 +84,14 @@ extension VMMonitor {
 
   /// Ends a guest at once. Not inside `exclusive`: it interrupts a start or a recovery that takes its time.
   func kill(_ name: VMName) async throws(RPCError) -> VMSummary {
+    guard try admits(.kill, name) else { return try machine(name).summary }
     let machine = try machine(name)
-    guard machine.record.phase != .off else { return machine.summary }
     machines[name]?.isUnwanted = true
+    starts.withdraw(name)
     if let unit = machine.unit { try? await environment.units.kill(unit, signal: SIGKILL) }
     return try await exclusive(name) { monitor async throws(RPCError) in
       monitor.machines[name]?.isUnwanted = false
-      guard let record = monitor.machines[name]?.record, record.phase != .off else {
-        return try monitor.machine(name).summary
-      }
+      guard try monitor.admits(.kill, name) else { return try monitor.machine(name).summary }
       do throws(RPCError) {
         try await monitor.commit(name) {
           $0.phase = .stopping

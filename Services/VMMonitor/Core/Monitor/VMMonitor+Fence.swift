@@ -34,10 +34,13 @@ extension VMMonitor {
   }
 
   /// Ends every session of a machine's disks; older exports are refused for good.
-  func fenceDisks(_ name: VMName) async throws(RPCError) {
+  ///
+  /// - Returns: the disks as they are then.
+  @discardableResult func fenceDisks(_ name: VMName) async throws(RPCError) -> [VolumeStatus] {
+    var fenced: [VolumeStatus] = []
     for volume in machines[name]?.volumes ?? [] {
       do {
-        _ = try await environment.storage.call(FenceVolume.self, .init(volume: volume))
+        fenced.append(try await environment.storage.call(FenceVolume.self, .init(volume: volume)))
       } catch {
         // Made at the first start.
         guard isVariables(volume, of: name), error.matches(StorageFailure.noSuchVolume) else {
@@ -46,6 +49,7 @@ extension VMMonitor {
       }
     }
     machines[name]?.holdsDisks = false
+    return fenced
   }
 
   /// Gives the disks back after an end. Where storage is away this is repeated later: nothing waits for it, for a start
@@ -66,7 +70,7 @@ extension VMMonitor {
   private func releaseAgain(_ name: VMName) async {
     _ = try? await exclusive(name) { monitor async throws(RPCError) in
       guard let machine = monitor.machines[name], machine.holdsDisks,
-        machine.record.phase == .off || machine.record.phase == .crashed
+        !machine.record.phase.hasProcess
       else { return }
       await monitor.releaseDisks(name)
     }

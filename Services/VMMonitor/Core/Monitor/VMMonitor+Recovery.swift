@@ -23,6 +23,7 @@ extension VMMonitor {
     let isRestarted =
       domain?.protection != Domain.Protection.none && (ending.isModuleLost || domain?.onCrash != .destroy)
     guard isRestarted else { return await crash(name, ending.cause, change) }
+    guard await !quarantined(name, ending, change) else { return }
     let isFlapping = (machines[name]?.attempts ?? 0) > 0
     let detect = max(0, Double(ending.time - begin)) + (ContinuousClock.now - ending.noticed).milliseconds
     do {
@@ -68,8 +69,20 @@ extension VMMonitor {
 
   /// Decides where, fences, starts, and measures each. The record says `running` when this returns.
   func recover(_ name: VMName, _ failure: Failure, _ change: LedgerChange? = nil) async throws(RPCError) {
+    let begin = ContinuousClock.now
+    try await inTurn(name) { () async throws(RPCError) in
+      // It does not run, and waits for its turn.
+      try await commit(name, change) { $0.becomeRecovering(failure.cause, from: failure.from, at: failure.time) }
+    } _: { () async throws(RPCError) in
+      try await recoverNow(name, failure, since: begin, change)
+    }
+  }
+
+  /// - Parameter begin: where the decision begins; the wait for its turn is a part of that.
+  private func recoverNow(
+    _ name: VMName, _ failure: Failure, since begin: ContinuousClock.Instant, _ change: LedgerChange?
+  ) async throws(RPCError) {
     let clock = ContinuousClock()
-    let begin = clock.now
     let module = try await place(prefer: failure.from.partner, name)
     let decided = clock.now
     try await commit(name, change) {
@@ -91,10 +104,12 @@ extension VMMonitor {
   /// Writes down that it runs again.
   func finishRecovery(_ name: VMName, _ recovery: Recovery) async throws(RPCError) {
     let module = recovery.toModule
-    try await commit(name, .up(atMilliseconds: now())) {
+    let isHeld = machines[name]?.record.isHeld == true
+    try await commit(name, upChange(name)) {
       $0.phase = .running
       $0.module = module
-      $0.reason = nil
+      $0.reason =
+        isHeld ? "it was paused when \(recovery.cause); 'ftctl vm resume \(name)' starts it from its beginning" : nil
       $0.failovers += 1
       $0.failedMilliseconds = nil
       $0.fromModule = nil
@@ -102,7 +117,10 @@ extension VMMonitor {
     }
     alert(
       .warning, "vmFailedOver", name,
-      "'\(name)' runs again, on \(module), after \(recovery.cause).",
+      isHeld
+        ? "'\(name)' is ready on \(module) after \(recovery.cause). It was paused; its memory is lost, and it starts from "
+          + "its beginning when it is resumed."
+        : "'\(name)' runs again, on \(module), after \(recovery.cause).",
       [
         "fromModule": .string(recovery.fromModule.rawValue), "toModule": .string(module.rawValue),
         "cause": .string(recovery.cause), "detectMilliseconds": .number(recovery.detectMilliseconds),
@@ -139,11 +157,39 @@ extension VMMonitor {
     _ = try? await exclusive(name) { monitor async throws(RPCError) in
       guard let machine = monitor.machines[name], !machine.isUnwanted else { return }
       switch machine.record.phase {
-      case .off, .crashed: return
+      case .off, .crashed, .quarantined: return
+      case .saved: if machine.record.saved?.volumes == nil { try await monitor.settleOrRetry(name) }
+      case .saving: await monitor.undoSave(name, because: nil)
       case .running: monitor.lookAfter(name)
       case .stopping: try await monitor.resumeStopping(name)
       case .starting, .recovering: await monitor.resumeRecovery(name)
       }
+    }
+  }
+
+  private func startForHostNow(_ name: VMName) async throws(RPCError) {
+    try await requireUnchanged(name)
+    let preferred = (try? machines[name]?.domain.get())?.settings.preferredModule
+    let module = try await place(prefer: machines[name]?.record.module ?? preferred, name)
+    try await commit(name) {
+      $0.module = module
+      $0.saved?.volumes = nil
+    }
+    try await proveGone(name)
+    try await fenceDisks(name)
+    try await launch(name, on: module)
+    try await commit(name, upChange(name)) {
+      $0.phase = .running
+      $0.reason = nil
+    }
+    alert(.info, "vmStarted", name, "'\(name)' runs on \(module).", ["module": .string(module.rawValue)])
+    await noteProcess(name)
+  }
+
+  private func settleOrRetry(_ name: VMName) async throws(RPCError) {
+    do { try await settle(name) } catch {
+      retryLater(name)
+      throw error
     }
   }
 
@@ -173,21 +219,14 @@ extension VMMonitor {
   /// Starts a machine that is to run since the host started, or whose start was cut off; does not give up.
   private func startForHost(_ name: VMName) async {
     do {
-      let preferred = (try? machines[name]?.domain.get())?.settings.preferredModule
-      let module = try await place(prefer: machines[name]?.record.module ?? preferred, name)
-      try await commit(name) { $0.module = module }
-      try await proveGone(name)
-      try await fenceDisks(name)
-      try await launch(name, on: module)
-      try await commit(name, .up(atMilliseconds: now())) {
-        $0.phase = .running
-        $0.reason = nil
+      try await inTurn(name) { () async throws(RPCError) in
+      } _: { () async throws(RPCError) in
+        try await startForHostNow(name)
       }
-      alert(.info, "vmStarted", name, "'\(name)' runs on \(module).", ["module": .string(module.rawValue)])
-      await noteProcess(name)
     } catch {
       forgetProcess(name)
       guard machines[name]?.isUnwanted != true else { return }
+      if error.matches(VMFailure.savedStateUnusable) { return await stayWithSaved(name, error) }
       let attempt = (machines[name]?.attempts ?? 0) + 1
       note(name) { $0.record.reason = "attempt \(attempt) to start it failed: \(error.message)" }
       if attempt == 5 || attempt.isMultiple(of: 20) {
@@ -195,6 +234,16 @@ extension VMMonitor {
       }
       retryLater(name)
     }
+  }
+}
+
+extension VMMonitor {
+  /// A machine whose saved state is of no use is not started from its beginning by itself: somebody decides.
+  private func stayWithSaved(_ name: VMName, _ error: RPCError) async {
+    do { try await leave(name, reason: error.message) } catch { return retryLater(name) }
+    alert(
+      .error, "vmStartFailed", name, "'\(name)' could not be started: \(error.message)",
+      ["kind": .string(error.kind)])
   }
 }
 

@@ -42,7 +42,8 @@ extension VMMonitor {
     guard let machine = machines[name] else { return }
     var plan = GuestPlan(
       domain: try readable(machine), uuid: machine.record.uuid, slot: machine.record.slot, module: module,
-      disks: try await exportDisks(name), variables: try await exportVariables(name))
+      disks: try await exportDisks(name), variables: try await exportVariables(name),
+      isRestored: machine.record.saved != nil)
     let mayEmulate = environment.engine.mayEmulate && !plan.domain.isEmulated
     if mayEmulate, isAcceleratorUnusable { plan.domain.isEmulated = true }
     do throws(RPCError) {
@@ -60,6 +61,8 @@ extension VMMonitor {
     machines[name]?.hasShutDown = false
     machines[name]?.endedBy = nil
     machines[name]?.paused = nil
+    let source: SavedStateReader? =
+      if let saved = machines[name]?.record.saved { try await source(of: saved, name) } else { nil }
     do { try await environment.engine.prepare(plan) } catch { throw RPCError(error, name) }
     try wanted(name)
     do { _ = try await environment.units.start(Machine.unit(plan.module, slot: plan.slot)) } catch {
@@ -67,7 +70,14 @@ extension VMMonitor {
     }
     let instance = try await answering(name, slot: plan.slot, on: plan.module)
     adopt(instance, name, on: plan.module)
-    do { try await letRun(instance, plan.domain) } catch { throw RPCError(error, name) }
+    if let source { try await load(source, name) }
+    let isHeld = machines[name]?.record.isHeld == true
+    do { try await letRun(instance, plan.domain, isHeld: isHeld) } catch { throw RPCError(error, name) }
+  }
+
+  /// What the account says of a guest that was made ready: it is up, unless it is held.
+  func upChange(_ name: VMName) -> LedgerChange? {
+    machines[name]?.record.isHeld == true ? nil : .up(atMilliseconds: now())
   }
 
   /// Remembers, until the host is started anew, that guests run in software here.
@@ -110,10 +120,11 @@ extension VMMonitor {
     }
   }
 
-  /// Lets a guest that waits run, with the memory that it is to have.
-  func letRun(_ instance: any VMInstance, _ domain: Domain?) async throws(EngineError) {
+  /// Lets a guest that waits run, with the memory that it is to have. One that was paused when its module was lost waits on, at
+  /// its first instruction.
+  func letRun(_ instance: any VMInstance, _ domain: Domain?, isHeld: Bool) async throws(EngineError) {
     if let bytes = domain?.memory.currentBytes { try await instance.setMemory(bytes: bytes) }
-    try await instance.resume()
+    if !isHeld { try await instance.resume() }
   }
 
   /// Takes a guest under watch.
@@ -148,34 +159,38 @@ extension VMMonitor {
 
   // MARK: Asked for
 
-  /// Starts a machine that is off or crashed.
-  func start(_ name: VMName, on wish: ModuleID?) async throws(RPCError) -> VMSummary {
-    let machine = try machine(name)
-    switch machine.record.phase {
-    case .running, .starting: return machine.summary
-    case .stopping:
-      throw RPCError(
-        VMFailure.wrongState, "'\(name)' is shutting down; wait until it is defined, or end it with 'ftctl vm kill'.",
-        data: ["state": .string(machine.state.rawValue)])
-    case .recovering: return machine.summary
-    case .off, .crashed: break
-    }
+  /// Starts a machine that does not run; one that was saved goes on where it was.
+  ///
+  /// - Parameter discardsSaved: throws away what was saved.
+  func start(_ name: VMName, on wish: ModuleID?, discardsSaved: Bool) async throws(RPCError) -> VMSummary {
+    guard try admits(.start, name) else { return try machine(name).summary }
     if let wish, wish.kind != .cpu {
       throw RPCError(CommonFailure.invalidParams, "\(wish) is not a CPU module; choose cpu0 or cpu1.")
     }
     machines[name]?.isUnwanted = false
+    if try machine(name).record.phase == .saved {
+      if discardsSaved {
+        _ = try await discardSaved(name)
+      } else {
+        if try machine(name).record.saved?.volumes == nil { try await settle(name) }
+        try await requireUnchanged(name)
+      }
+    }
     let preferred = (try? machine.domain.get())?.settings.preferredModule
     let module = try await place(prefer: wish ?? preferred, name)
     try await commit(name) {
       $0.phase = .starting
       $0.module = module
       $0.reason = nil
+      $0.isHeld = false
+      // From here on its disks are changed by our own attempts.
+      $0.saved?.volumes = nil
     }
     do {
       try await proveGone(name)
       try await fenceDisks(name)
       try await launch(name, on: module)
-      try await commit(name, .up(atMilliseconds: now())) { $0.phase = .running }
+      try await commit(name, upChange(name)) { $0.phase = .running }
     } catch {
       await undoStart(name, error)
       throw error
@@ -211,17 +226,31 @@ extension VMMonitor {
     return settled
   }
 
+  /// Ends what is left of a start. A machine whose saved state was not loaded is saved as before; any other is off.
+  func leave(_ name: VMName, reason: String) async throws(RPCError) {
+    guard machines[name]?.record.saved != nil else {
+      try await proveGone(name)
+      await releaseDisks(name)
+      return try await commit(name) {
+        $0.phase = .off
+        $0.module = nil
+        $0.isHeld = false
+        $0.reason = reason
+      }
+    }
+    try await commit(name) {
+      $0.phase = .saved
+      $0.reason = reason
+    }
+    // It is saved whatever comes now.
+    do { try await settle(name) } catch { retryLater(name) }
+  }
+
   /// After a start that failed: nothing of it is left.
   private func undoStart(_ name: VMName, _ error: RPCError) async {
     forgetProcess(name)
     do {
-      try await proveGone(name)
-      await releaseDisks(name)
-      try await commit(name) {
-        $0.phase = .off
-        $0.module = nil
-        $0.reason = error.message
-      }
+      try await leave(name, reason: error.message)
     } catch {
       // The record says `starting`; it is finished or undone when the unit manager answers again.
       retryLater(name)

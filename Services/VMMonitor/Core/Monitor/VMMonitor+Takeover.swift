@@ -10,7 +10,10 @@ import VMAPI
 extension VMMonitor {
   /// Reads the records. When this returns the monitor can answer; guests are looked after by `run`.
   public func load() async throws(RPCError) {
-    for record in try await store.all() { machines[record.name] = Machine(record) }
+    for record in try await store.all() {
+      machines[record.name] = Machine(record)
+      machines[record.name]?.isTakenOver = false
+    }
     for (name, version) in try await store.currentVersions() { machines[name]?.version = version }
     isAcceleratorUnusable = try await store.setting(Self.unusableAccelerator) == environment.bootIdentity
     if try await store.setting("boot") != environment.bootIdentity { try await hostStarted() }
@@ -25,16 +28,18 @@ extension VMMonitor {
       let cause = "the host was started anew"
       let down = LedgerChange.down(atMilliseconds: time, planned: false, cause: cause)
       switch record.phase {
-      case .running:
+      case .running, .saving:
         record.becomeRecovering(cause, from: record.module ?? environment.module, at: time)
         changes.append((record, down))
       case .recovering, .starting: continue
       case .stopping:
-        record.phase = .off
+        record.phase = record.saved == nil ? .off : .saved
         record.module = nil
         record.stopMilliseconds = nil
+        record.isHeld = false
         changes.append((record, .down(atMilliseconds: time, planned: true, cause: "it was shut down")))
-      case .off, .crashed:
+      case .quarantined: continue
+      case .off, .crashed, .saved:
         guard record.autostart else { continue }
         record.phase = .starting
         record.module = nil
@@ -54,6 +59,7 @@ extension VMMonitor {
       group.addTask { await self.followLegs() }
       group.addTask { try await self.giveLifeSigns() }
       group.addTask { try await self.watchDefinitionFiles() }
+      group.addTask { try await self.takeSamples() }
       try await group.next()
       group.cancelAll()
     }
@@ -62,9 +68,28 @@ extension VMMonitor {
   /// Takes over what runs, each guest by itself.
   func takeOver() async {
     let lastSeen = await lifeSign.read()
-    for name in machines.keys.sorted() {
-      Task { _ = try? await self.exclusive(name) { await $0.takeOver(name, lastSeen: lastSeen) } }
+    for name in mostUrgentFirst() {
+      Task { _ = try? await self.exclusive(name) { await $0.takeOverFirst(name, lastSeen: lastSeen) } }
     }
+  }
+
+  /// An operation on a guest that finds it as this monitor knows it: looked at before, also where it comes as the first thing
+  /// after a failover.
+  func operate<T: Sendable>(
+    on name: VMName, _ body: @escaping @Sendable (isolated VMMonitor) async throws(RPCError) -> T
+  ) async throws(RPCError) -> T {
+    try await exclusive(name) { monitor async throws(RPCError) in
+      if monitor.machines[name]?.isTakenOver == false {
+        await monitor.takeOverFirst(name, lastSeen: await monitor.lifeSign.read())
+      }
+      return try await body(monitor)
+    }
+  }
+
+  private func takeOverFirst(_ name: VMName, lastSeen: Int64?) async {
+    guard machines[name]?.isTakenOver == false else { return }
+    machines[name]?.isTakenOver = true
+    await takeOver(name, lastSeen: lastSeen)
   }
 
   private func takeOver(_ name: VMName, lastSeen: Int64?) async {
@@ -76,13 +101,15 @@ extension VMMonitor {
         alive.append(module)
       }
       switch (record.phase, alive.count) {
-      case (.off, 0), (.crashed, 0): return
-      case (.off, _), (.crashed, _):
+      case (.off, 0), (.crashed, 0), (.quarantined, 0): return
+      case (.saved, let count):
+        if count > 0 || record.saved?.volumes == nil { try await settle(name) }
+      case (.off, _), (.crashed, _), (.quarantined, _):
         // A process that nobody wants: the end of it was cut off.
         try await proveGone(name)
         await releaseDisks(name)
       case (_, 1): try await takeOver(name, on: alive[0], lastSeen: lastSeen)
-      case (.running, 0): try await foundDead(name, lastSeen: lastSeen)
+      case (.running, 0), (.saving, 0): try await foundDead(name, lastSeen: lastSeen)
       case (.stopping, 0): try await finishStop(name, cause: "it was shut down", at: lastSeen.map { min($0, now()) })
       default: await resumeRecovery(name)
       }
@@ -104,6 +131,8 @@ extension VMMonitor {
   /// A process runs: adopts it, and finishes what was begun with it.
   private func takeOver(_ name: VMName, on module: ModuleID, lastSeen: Int64?) async throws {
     guard let record = machines[name]?.record else { return }
+    // Saved memory may be half loaded.
+    if record.phase == .starting, record.saved != nil { return await resumeRecovery(name) }
     let instance: any VMInstance
     let status: EngineStatus
     do {
@@ -113,7 +142,7 @@ extension VMMonitor {
       }
       instance = found
       status = try await instance.status()
-      if status == .waiting { try await letRun(instance, try? machines[name]?.domain.get()) }
+      if record.phase != .saving { try await setProcessors(of: instance, record, status) }
     } catch {
       return try await notAdoptable(name, record, lastSeen: lastSeen)
     }
@@ -121,7 +150,7 @@ extension VMMonitor {
     if status == .ended { machines[name]?.hasShutDown = true }
     switch record.phase {
     case .starting:
-      try await commit(name, .up(atMilliseconds: now())) {
+      try await commit(name, upChange(name)) {
         $0.phase = .running
         $0.module = module
         $0.reason = nil
@@ -135,22 +164,35 @@ extension VMMonitor {
           cause: record.reason ?? "a failure", fromModule: from, toModule: module, failedMilliseconds: time,
           detectMilliseconds: 0, decideMilliseconds: 0, fenceMilliseconds: 0,
           startMilliseconds: Double(max(0, now() - time))))
+    case .saving: await undoSave(name, because: nil)
     default:
       if record.module != module { try await commit(name) { $0.module = module } }
     }
     await noteProcess(name)
-    if status == .paused { happened(.paused(reason: "found stopped"), to: name, instance) }
     if record.phase == .stopping {
-      try? await instance.powerDown()
+      await pressPowerButton(name)
       endAtDeadline(name)
     }
     lookAfter(name)
   }
 
+  /// Lets a guest run that should, and stops one that should not: what was intended for it may not have been done yet. One
+  /// that an I/O error stopped tries again, and says so again where the cause is still there.
+  private func setProcessors(
+    of instance: any VMInstance, _ record: MachineRecord, _ status: EngineStatus
+  ) async throws(EngineError) {
+    switch status {
+    case .waiting: try await letRun(instance, try? machines[record.name]?.domain.get(), isHeld: record.isHeld)
+    case .paused: if !record.isHeld { try? await instance.resume() }
+    case .running: if record.isHeld, record.phase != .stopping { try await instance.pause() }
+    case .ended: break
+    }
+  }
+
   /// A process that does not answer cannot be watched; it is ended and what it was to be is done anew.
   private func notAdoptable(_ name: VMName, _ record: MachineRecord, lastSeen: Int64?) async throws {
     if record.phase == .stopping { return try await finishStop(name, cause: "it was ended while it shut down") }
-    guard record.phase == .running else { return await resumeRecovery(name) }
+    guard record.phase == .running || record.phase == .saving else { return await resumeRecovery(name) }
     machines[name]?.endedBy = "not answering"
     // It may have been found in the middle of its module's end.
     var isModuleLost = false
@@ -201,7 +243,10 @@ extension VMMonitor {
     var known: Set<LegID> = []
     for await legs in environment.state.legChanges() {
       let inStep = Set(legs.filter { $0.state == .inStep }.map(\.leg))
-      for leg in inStep.subtracting(known) { await files.reconcile(definitions, on: leg) }
+      for leg in inStep.subtracting(known) {
+        await files.reconcile(definitions, on: leg)
+        await restoreStates(on: leg)
+      }
       await noticeEdits()
       known = inStep
     }

@@ -10,11 +10,11 @@ extension VMMonitor {
 
   /// An event of a guest.
   func happened(_ event: EngineEvent, to name: VMName, _ instance: any VMInstance) {
-    guard machines[name]?.instance === instance else { return }
+    guard let machine = machines[name], machine.instance === instance else { return }
     switch event {
     case .resumed: note(name) { $0.paused = nil }
     case .paused(let reason):
-      guard machines[name]?.paused == nil else { return }
+      guard machine.paused == nil, !machine.isStoppedByUs else { return }
       alert(
         .error, "vmPaused", name,
         "'\(name)' stands still: \(reason). It goes on by itself when the cause is repaired; see 'ftctl volume list'.")
@@ -22,6 +22,7 @@ extension VMMonitor {
       resumeLater(name, instance)
     case .shutDown: machines[name]?.hasShutDown = true
     case .ended(let word): machines[name]?.endedBy = word
+    case .reset, .panicked, .watchdog, .askedToShutDown: report(event, of: name)
     }
   }
 
@@ -36,7 +37,8 @@ extension VMMonitor {
   }
 
   private func isPaused(_ name: VMName, _ instance: any VMInstance) -> Bool {
-    machines[name]?.instance === instance && machines[name]?.paused != nil
+    guard let machine = machines[name] else { return false }
+    return machine.instance === instance && machine.paused != nil && !machine.isStoppedByUs
   }
 
   private func resumeAgain(_ name: VMName, _ instance: any VMInstance) {
@@ -58,7 +60,8 @@ extension VMMonitor {
   func changed(_ status: ModuleStatus) {
     modules[status.module] = status
     guard status.module.kind == .cpu, status.state.isLost else { return }
-    for machine in machines.values where machine.record.module == status.module { lookAfter(machine.name) }
+    excuse(status.module)
+    for name in mostUrgentFirst() where machines[name]?.record.module == status.module { lookAfter(name) }
   }
 
   /// Looks at a guest in the background.

@@ -17,6 +17,7 @@ public actor VMMonitor {
   let store: MachineStore
   let files: DefinitionFiles
   let consoles: ConsoleHub
+  let savedStates: SavedStateFiles
   let lifeSign: LifeSign
   let marks: ShotMarks
   /// Reads firmware images.
@@ -29,6 +30,8 @@ public actor VMMonitor {
   var reportedEdits: [VMName: [LegID: Int]] = [:]
   /// The look for edits that began last.
   var noticing: Task<Void, Never>?
+  /// Of restarts and starts with the host; somebody's own do not wait.
+  var starts: StartGate
   /// KVM is there and does not work.
   var isAcceleratorUnusable = false
   private var queues: [VMName: [CheckedContinuation<Void, Never>]] = [:]
@@ -49,6 +52,8 @@ public actor VMMonitor {
     self.environment = environment
     store = MachineStore(state: environment.state)
     files = DefinitionFiles(environment.paths, bound: environment.timing.legAnswer, logger: environment.logger)
+    starts = StartGate(limit: environment.timing.startsAtOnce)
+    savedStates = SavedStateFiles(paths: environment.paths, bound: environment.timing.savedStateAnswer)
     consoles = ConsoleHub(environment.paths, connector: environment.consoles)
     lifeSign = LifeSign(environment.paths)
     marks = ShotMarks(environment.paths)

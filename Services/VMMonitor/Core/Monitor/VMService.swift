@@ -12,6 +12,8 @@ public enum VMService {
     var router = Router(title: "FTVS VM monitor", version: version)
     serveDefinitions(monitor, &router)
     serveLife(monitor, &router)
+    serveSignals(monitor, &router)
+    serveSaving(monitor, &router)
     serveConsoles(monitor, &router)
     return router
   }
@@ -43,13 +45,14 @@ public enum VMService {
     router.serve(GetVMAvailability.self) { params, _ async throws(RPCError) in
       GetVMAvailability.Result(vms: try await monitor.availability(params.name))
     }
+    router.serve(GetVMStatistics.self) { params, _ async throws(RPCError) in try await monitor.statistics(params) }
     router.serve(FollowVMs.self) { _, _ async throws(RPCError) in await monitor.follow() }
   }
 
   private static func serveLife(_ monitor: VMMonitor, _ router: inout Router) {
     router.serve(StartVM.self) { params, _ async throws(RPCError) in
       let summary = try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
-        try await monitor.start(params.name, on: params.module)
+        try await monitor.start(params.name, on: params.module, discardsSaved: params.discardSaved ?? false)
       }
       return try await monitor.running(params.name, summary)
     }
@@ -59,6 +62,48 @@ public enum VMService {
       }
     }
     router.serve(KillVM.self) { params, _ async throws(RPCError) in try await monitor.kill(params.name) }
+    router.serve(PauseVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
+        try await monitor.pause(params.name)
+      }
+    }
+    router.serve(ResumeVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
+        try await monitor.letGoOn(params.name)
+      }
+    }
+  }
+
+  private static func serveSaving(_ monitor: VMMonitor, _ router: inout Router) {
+    router.serve(SaveVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.save(params.name)
+      }
+    }
+    router.serve(DiscardSavedVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
+        try await monitor.discardSaved(params.name)
+      }
+    }
+    router.serve(ReleaseVM.self) { params, _ async throws(RPCError) in
+      try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
+        try await monitor.release(params.name)
+      }
+    }
+  }
+
+  private static func serveSignals(_ monitor: VMMonitor, _ router: inout Router) {
+    router.serve(ResetVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.reset(params) }
+    }
+    router.serve(InterruptVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.interrupt(params)
+      }
+    }
+    router.serve(SendKeys.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.sendKeys(params)
+      }
+    }
+    router.serve(GetScreenshot.self) { params, _ async throws(RPCError) in try await monitor.screenshot(params.name) }
   }
 
   private static func serveConsoles(_ monitor: VMMonitor, _ router: inout Router) {

@@ -41,6 +41,7 @@ struct QEMUArguments {
     words += ["-mon", "chardev=control,mode=control"]
     // Waits for the monitor's word: a start that was cut off is seen as such by whoever takes over.
     words += ["-S"]
+    if plan.isRestored { words += ["-incoming", "defer"] }
     words += bootWords + consoleWords + diskWords + networkWords + randomWords
     return words + displayWords + inputWords + balloonWords + watchdogWords
   }

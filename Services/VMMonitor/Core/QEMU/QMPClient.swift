@@ -92,7 +92,11 @@ final class QMPClient: Sendable {
   }
 
   /// Sends a command and waits for its answer.
-  func execute(_ command: String, _ arguments: JSONValue? = nil) async throws(Failure) -> JSONValue {
+  ///
+  /// - Parameter descriptor: goes with the command, for those that take one; the caller keeps its own.
+  func execute(
+    _ command: String, _ arguments: JSONValue? = nil, passing descriptor: Int32? = nil
+  ) async throws(Failure) -> JSONValue {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -109,7 +113,7 @@ final class QMPClient: Sendable {
         waiter.resume(returning: .failure(.disconnected("the connection has ended")))
         return
       }
-      guard socket.send(QMPMessage.command(command, arguments: arguments, id: id)) else {
+      guard socket.send(QMPMessage.command(command, arguments: arguments, id: id), passing: descriptor) else {
         socket.close()
         return
       }

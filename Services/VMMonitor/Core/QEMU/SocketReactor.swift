@@ -112,14 +112,19 @@ final class SocketReactor: Sendable {
   }
 
   /// Sends all of the bytes or says that it cannot. The lock keeps the descriptor from being closed meanwhile.
-  fileprivate func send(_ bytes: [UInt8], to descriptor: Int32, id: UInt64) -> Bool {
+  fileprivate func send(_ bytes: [UInt8], passing passed: Int32?, to descriptor: Int32, id: UInt64) -> Bool {
     state.withLock { state in
       guard state.entries[descriptor]?.id == id else { return false }
       var done = 0
       while done < bytes.count {
-        let count = bytes.withUnsafeBytes {
-          Glibc.send(descriptor, $0.baseAddress?.advanced(by: done), $0.count - done, Int32(MSG_NOSIGNAL))
-        }
+        let count =
+          if let passed, done == 0 {
+            DescriptorMessage.send(bytes, passing: passed, to: descriptor)
+          } else {
+            bytes.withUnsafeBytes {
+              Glibc.send(descriptor, $0.baseAddress?.advanced(by: done), $0.count - done, Int32(MSG_NOSIGNAL))
+            }
+          }
         if count < 0, errno == EINTR { continue }
         guard count > 0 else { return false }
         done += count
@@ -201,7 +206,11 @@ final class ReactorSocket: Sendable {
   func start() { reactor.watch(descriptor, id: id) }
 
   /// Sends all of the bytes; false when the peer does not read or is gone.
-  func send(_ bytes: [UInt8]) -> Bool { reactor.send(bytes, to: descriptor, id: id) }
+  ///
+  /// - Parameter passed: a descriptor that goes with them; the caller keeps its own.
+  func send(_ bytes: [UInt8], passing passed: Int32? = nil) -> Bool {
+    reactor.send(bytes, passing: passed, to: descriptor, id: id)
+  }
 
   /// Closes it; the handler hears `closed` unless it did already.
   func close() { reactor.drop(descriptor, id: id)?(.closed) }

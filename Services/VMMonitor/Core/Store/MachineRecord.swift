@@ -15,8 +15,22 @@ struct MachineRecord: Sendable, Equatable {
     case stopping
     /// To be brought back, on `module` where one was chosen already.
     case recovering
+    /// Its memory is being written to disk; it goes on where that does not come to its end.
+    case saving
+    /// Over, with its memory on disk. Its process may still exist until `saved` says what its disks are.
+    case saved
     /// Ended unexpectedly, and not to be restarted.
     case crashed
+    /// Failed too often, and not to be restarted before it is released.
+    case quarantined
+
+    /// Whether a process of it may exist that is wanted.
+    var hasProcess: Bool {
+      switch self {
+      case .off, .crashed, .saved, .quarantined: false
+      case .starting, .running, .stopping, .recovering, .saving: true
+      }
+    }
   }
 
   var name: VMName
@@ -37,6 +51,12 @@ struct MachineRecord: Sendable, Equatable {
   var failedMilliseconds: Int64?
   /// While it recovers: where it ran.
   var fromModule: ModuleID?
+  /// Its processors are not to run until somebody resumes it.
+  var isHeld = false
+  /// Its memory on disk: while it is saved, and until a start from there has loaded it.
+  var saved: SavedState?
+  /// When it failed by itself last, in milliseconds since 1970: the newest failures.
+  var failures: [Int64] = []
   /// What the last recovery was.
   var lastRecovery: Recovery?
 

@@ -20,6 +20,13 @@ struct MachineStore: Sendable {
     CREATE INDEX outageOfMachine ON outage (machine, id);
     CREATE TABLE setting (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL);
     """,
+    """
+    ALTER TABLE machine ADD COLUMN isHeld INTEGER NOT NULL DEFAULT 0;
+    -- JSON of SavedState.
+    ALTER TABLE machine ADD COLUMN saved TEXT;
+    -- JSON: milliseconds since 1970 of the last failures that were the guest's own.
+    ALTER TABLE machine ADD COLUMN failures TEXT;
+    """,
     versionsMigration,
   ]
 
@@ -144,23 +151,33 @@ extension MachineRecord {
     stopMilliseconds = row["stopMilliseconds"]
     failedMilliseconds = row["failedMilliseconds"]
     fromModule = (row["fromModule"] as String?).flatMap(ModuleID.init(rawValue:))
-    lastRecovery = (row["lastRecovery"] as String?).flatMap { text in
-      guard let value = try? JSON.parse(text) else { return nil }
-      return try? WireCoder.decode(Recovery.self, from: value, unknownMembers: .ignore)
-    }
+    isHeld = row["isHeld"] ?? false
+    saved = Self.value(SavedState.self, row["saved"])
+    failures = Self.value([Int64].self, row["failures"]) ?? []
+    lastRecovery = Self.value(Recovery.self, row["lastRecovery"])
+  }
+
+  /// A value that a column holds as JSON.
+  private static func value<T: WireValue>(_ type: T.Type, _ text: String?) -> T? {
+    guard let text, let value = try? JSON.parse(text) else { return nil }
+    return try? WireCoder.decode(type, from: value, unknownMembers: .ignore)
+  }
+
+  private static func text(_ value: (some WireValue)?) -> String? {
+    value.flatMap { try? WireCoder.encode($0) }.map(JSON.text)
   }
 
   fileprivate var replacement: MachineStore.Statement {
-    let recovery = lastRecovery.flatMap { try? WireCoder.encode($0) }.map(JSON.text)
-    return MachineStore.Statement(
+    MachineStore.Statement(
       sql: """
         INSERT OR REPLACE INTO machine (name, uuid, slot, definition, autostart, phase, module, reason, failovers,
-          sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule, lastRecovery)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule, lastRecovery, isHeld, saved, failures)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
       arguments: [
         name.rawValue, uuid, slot, definition, autostart, phase.rawValue, module?.rawValue, reason, failovers,
-        sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule?.rawValue, recovery,
+        sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule?.rawValue,
+        Self.text(lastRecovery), isHeld, Self.text(saved), Self.text(failures),
       ])
   }
 }

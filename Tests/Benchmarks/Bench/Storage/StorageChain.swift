@@ -14,11 +14,17 @@ enum StorageChain {
     for (index, path) in paths.enumerated() {
       let isTop = index == paths.count - 1
       let file = try mirrored(try PosixFile(path: path, mode: isTop ? .readWrite : .read), path)
-      top =
-        try top.map { try VHDLayer.open(file, parent: $0, readOnly: !isTop) }
-        ?? VHDLayer.open(file, readOnly: !isTop)
+      top = try VHDLayer.open(
+        file, parent: top.map { VHDParent($0) }, readOnly: !isTop, log: isTop ? try log(of: file) : nil)
     }
     return top
+  }
+
+  /// As the service has one for each layer that is written; nobody looks for this one.
+  private static func log(of file: any ByteFile) throws -> MetadataLog {
+    let path = "/dev/shm/ftvs-bench-\(getpid()).log"
+    defer { unlink(path) }
+    return MetadataLog(path: path, layer: try VHDStructure(file).identity.uuid, boot: "")
   }
 
   private static func mirrored(_ file: PosixFile, _ path: String) throws -> MirroredFile {

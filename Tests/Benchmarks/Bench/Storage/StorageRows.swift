@@ -26,7 +26,7 @@ struct StorageRows {
   let missing: [String: String]
 
   var all: [BenchmarkRow] {
-    StorageWorkload.all.flatMap(besidePeers)
+    StorageWorkload.all.flatMap(besidePeers) + yardstick
       + [(Self.ours, StoragePeers.qemuRaw), (Self.ours, StoragePeers.nbdkit)].map {
         row("storage.flush", .flush, $0.0, $0.1, goal: $0.1 == StoragePeers.qemuRaw ? .ratioAtLeast(1) : nil)
       } + [row("storage.flush", .flush, Self.ours, StoragePeers.bare)] + mirror + chain + [
@@ -42,6 +42,13 @@ struct StorageRows {
       (StoragePeers.qemuVPC, isRandomWrite ? .ratioAtLeast(20) : nil), (StoragePeers.bare, nil),
     ]
     return goals.map { row("storage.\(workload.name)", workload, Self.ours, $0.0, goal: $0.1) }
+  }
+
+  /// What the trivial server reaches beside the same peer: how much of a multiple the round trips leave to anybody.
+  private var yardstick: [BenchmarkRow] {
+    StorageWorkload.all.filter { $0.isRandom && $0.isWriting }.map { workload in
+      row("storage.yardstick.\(workload.name)", workload, StoragePeers.bare, StoragePeers.qemuVPC)
+    }
   }
 
   /// Two legs beside one.

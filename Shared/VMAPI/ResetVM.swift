@@ -1,0 +1,37 @@
+import Primitives
+import RPC
+
+/// Resets a virtual machine at once, as its reset button would.
+public enum ResetVM: RPCMethod {
+  public static let name = "vm.reset"
+  public static let summary = "Resets a virtual machine at once, as its reset button would."
+  public static let access = Access.operator
+  public static let effect = Effect.keyed
+  public static let failures: [VMFailure] = [.noSuchVM, .wrongState, .engineFailed]
+
+  /// What `vm.reset` is told.
+  public struct Params: KeyedParams, Equatable {
+    /// The virtual machine.
+    public var name: VMName
+    /// Key that a repeat must carry.
+    public var requestKey: RequestKey?
+
+    public enum CodingKeys: CodingKey, CaseIterable {
+      case name, requestKey
+    }
+
+    public static func field(_ key: CodingKeys) -> Field<Params> {
+      switch key {
+      case .name: Field(\.name, "The virtual machine.")
+      case .requestKey: Field(\.requestKey, "Key that a repeat must carry.")
+      }
+    }
+
+    public init(name: VMName, requestKey: RequestKey? = nil) {
+      self.name = name
+      self.requestKey = requestKey
+    }
+  }
+
+  public typealias Result = VMSummary
+}
