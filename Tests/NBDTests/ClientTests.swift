@@ -216,9 +216,12 @@ private final class PeerServer {
     try #require(
       posix_spawnp(&pid, arguments[0], nil, nil, &words, environ) == 0,
       "\(arguments[0]) is not installed: apt-get install qemu-utils nbdkit")
-    for _ in 0..<500 where access(socketPath, F_OK) != 0 { usleep(10_000) }
-    try #require(access(socketPath, F_OK) == 0, "\(arguments[0]) does not listen")
+    for _ in 0..<500 where !isListening { usleep(10_000) }
+    try #require(isListening, "\(arguments[0]) does not listen")
   }
+
+  /// The socket is there before its server listens.
+  private var isListening: Bool { (try? NBDClient(socketPath: socketPath, export: ""))?.close() != nil }
 
   deinit {
     kill(pid, SIGKILL)

@@ -14,7 +14,7 @@ import VMAPI
 
   private func edit(_ bench: Bench, _ leg: String, _ change: (String) -> String) throws {
     let text = try String(contentsOfFile: file(bench, leg), encoding: .utf8)
-    try change(text).write(toFile: file(bench, leg), atomically: false, encoding: .utf8)
+    try change(text).write(toFile: file(bench, leg), atomically: true, encoding: .utf8)
   }
 
   /// A machine that is defined on both legs.
@@ -151,7 +151,7 @@ import VMAPI
     let current = try await first.show().definition
     await first.kill()
     // The monitor died after it had said what it was about to write on io1.
-    try earlier.write(toFile: file(bench, "io1"), atomically: false, encoding: .utf8)
+    try earlier.write(toFile: file(bench, "io1"), atomically: true, encoding: .utf8)
     let second = try await bench.monitor()
     for await legs in second.state.legChanges() where legs.allSatisfy({ $0.state == .inStep }) { break }
     await second.monitor.noticeEdits()

@@ -78,7 +78,10 @@ extension FakeHost {
     guard volume.rawValue != "missing" else {
       throw RPCError(StorageFailure.noSuchVolume, "There is no volume 'missing'.")
     }
-    while state.withLock({ $0.isStorageHanging }) { try? await Task.sleep(for: .milliseconds(1)) }
+    while state.withLock({ $0.isStorageHanging }) {
+      // Whoever called may give up.
+      do { try await Task.sleep(for: .milliseconds(1)) } catch { throw RPCError(CommonFailure.timedOut, "hangs") }
+    }
     if state.withLock({ $0.isStorageAway }) { throw RPCError(CommonFailure.connectionLost, "away") }
   }
 }

@@ -176,7 +176,7 @@ extension VMMonitor {
         try await requireUnchanged(name)
       }
     }
-    let preferred = (try? machine.domain.get())?.settings.preferredModule
+    let preferred = (try? machines[name]?.domain.get())?.settings.preferredModule
     let module = try await place(prefer: wish ?? preferred, name)
     try await commit(name) {
       $0.phase = .starting
