@@ -221,7 +221,13 @@ private final class PeerServer {
   }
 
   /// The socket is there before its server listens.
-  private var isListening: Bool { (try? NBDClient(socketPath: socketPath, export: ""))?.close() != nil }
+  private var isListening: Bool {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var isConnected = false
+    try? TestServer.withAddress(socketPath) { isConnected = connect(descriptor, $0, $1) == 0 }
+    return isConnected
+  }
 
   deinit {
     kill(pid, SIGKILL)
