@@ -88,7 +88,7 @@ import Testing
 
 @Suite("Places of exports") struct ExportPlaceTests {
   private func directory() throws -> String {
-    var template = Array("/tmp/ftctl-place-XXXXXX".utf8CString)
+    var template = Array("/tmp/ftvs-place-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil)
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

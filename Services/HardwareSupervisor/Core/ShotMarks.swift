@@ -44,16 +44,20 @@ public final class FileShotMarks: ShotMarks {
 
 /// Marks as files.
 enum MarkFile {
-  /// Makes a mark with a text, in a directory that is made when it is missing. Returns 0 or an error number.
+  /// Makes a mark with a text, in a directory that is made when it is missing. Whoever finds it finds the whole text, and may
+  /// read it. Returns 0 or an error number.
   static func write(_ path: String, _ text: String) -> Int32 {
     let directory = directory(path)
     if mkdir(directory, 0o755) != 0, errno != EEXIST { return errno }
-    let file = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o644)
+    let part = path + "~"
+    let file = open(part, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o644)
     guard file >= 0 else { return errno }
     defer { close(file) }
     let bytes = Array(text.utf8)
     guard bytes.isEmpty || Glibc.write(file, bytes, bytes.count) == bytes.count else { return errno }
-    return fsync(file) == 0 ? sync(directory) : errno
+    // Other services read it, and the mask of this one keeps them out.
+    guard fchmod(file, 0o644) == 0, fsync(file) == 0, rename(part, path) == 0 else { return errno }
+    return sync(directory)
   }
 
   /// Removes a mark, where there is one. Returns 0 or an error number.
