@@ -45,6 +45,24 @@ import Testing
 
   private let gibibyte: Int64 = 1 << 30
 
+  @Test func `what a record on one leg alone has hot becomes so on both before it is written`() throws {
+    let first = try mirror(isNew: true)
+    try first.truncate(to: 8 << 20)
+    try first.write([1], at: 0)
+    first.close()
+    let cold = try directory.content("io0.intent")
+    let second = try mirror()
+    try second.write([2], at: 0)
+    // The power failed when the record had reached one leg.
+    try file("io0.intent").write(cold, at: 0)
+    #expect(IntentFile(try file("io0.intent")).read()?.hot.contains(0) == false)
+    #expect(IntentFile(try file("io1.intent")).read()?.hot.contains(0) == true)
+    let third = try mirror()
+    try third.write([3], at: 0)
+    for leg in ["io0", "io1"] { #expect(IntentFile(try file("\(leg).intent")).read()?.hot.contains(0) == true) }
+    withExtendedLifetime(second) {}
+  }
+
   @Test func `after a crash only the hot extent of a large file is compared`() throws {
     let first = try mirror(isNew: true)
     try first.truncate(to: gibibyte)

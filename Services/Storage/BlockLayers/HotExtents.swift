@@ -50,7 +50,7 @@ final class HotExtents: @unchecked Sendable {
       fatalError("out of memory")
     }
     self.states = states
-    record.hot.forEach { states[$0].store(State.hot, ordering: .relaxed) }
+    if isDurable { showHot() }
   }
 
   deinit { MappedMemory.giveBack(states, IntentRecord.extentLimit) }
@@ -117,6 +117,12 @@ final class HotExtents: @unchecked Sendable {
     neighbours.subtract(record.hot)
     // For them nothing that was written need become cold.
     return record.hot.count + extents.count + neighbours.count > limit ? ExtentSet() : neighbours
+  }
+
+  /// All that is in the record is hot on disk, on each leg. Before that a writer must not take it to be: the leg whose record
+  /// has it cold may be the only one that is left.
+  func showHot() {
+    record.hot.subtracting(cooling).forEach { _ = exchange($0, from: State.cold, to: State.hot) }
   }
 
   /// The extents are hot on disk, and nobody asked for them.

@@ -65,6 +65,7 @@ extension MirroredFile {
     try write(&record)
     hot.setHot(wanted)
     hot.setAhead(ahead)
+    if !hot.isDurable { hot.showHot() }
     hot.isDurable = true
   }
 
@@ -175,6 +176,7 @@ extension MirroredFile {
     var record = hot.record
     try write(&record)
     hot.isDurable = true
+    hot.showHot()
   }
 
   /// Notes that the legs are equal in all extents that may have differed.
@@ -202,6 +204,7 @@ extension MirroredFile {
     var record = hot.record
     try write(&record)
     hot.isDurable = true
+    hot.showHot()
   }
 
   /// What the records on the legs say when a file is opened.
@@ -236,5 +239,6 @@ extension MirroredFile {
     var record = hot.record
     try write(&record)
     hot.isDurable = true
+    hot.showHot()
   }
 }
