@@ -5,7 +5,7 @@ import Testing
 ///
 /// `FTVS_POWER_CUT_STATES` sets the number of distinct states, `FTVS_SEED` replays a seed that a failure printed.
 @Suite struct ChainPowerCutTests {
-  static let states = getenv("FTVS_POWER_CUT_STATES").flatMap { Int(String(cString: $0)) } ?? 3_000
+  static let states = getenv("FTVS_POWER_CUT_STATES").flatMap { Int(String(cString: $0)) } ?? 10_000
   static let seed = getenv("FTVS_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
 
   @Test func `a mirrored chain survives a power cut at any moment of any operation`() throws {

@@ -169,7 +169,6 @@ extension ChainWalk {
     guard try host.scrub().isClean else { throw Violation(description: "damage where there is none") }
     // What disks do by themselves after a while. Before that the checksums may be lost, and then nobody knows who is right.
     host.disks.writeBack()
-    guard ChainWalk.flipsBits else { return }
     guard let layer = host.record.layers.randomElement(using: &generator)?.id,
       let leg = LegID.allCases.randomElement(using: &generator), host.spoil(layer, on: leg, using: &generator)
     else { return }

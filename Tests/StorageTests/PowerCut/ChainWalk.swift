@@ -1,4 +1,3 @@
-import Glibc
 import Primitives
 
 @testable import BlockLayers
@@ -22,9 +21,6 @@ struct CutCount: CustomStringConvertible {
 
 /// Random operations on a volume, power cuts between and under them, and going on with one of the states that they left.
 final class ChainWalk {
-  /// Whether bits of a leg change by themselves, too: `FTVS_POWER_CUT_FLIPS=1`.
-  static let flipsBits = getenv("FTVS_POWER_CUT_FLIPS") != nil
-
   private let seed: UInt64
   private let limit: Int
   var generator: SeededGenerator
