@@ -1,5 +1,6 @@
 import ArgumentParser
 import FTVSClient
+import FoundationEssentials
 import Glibc
 import Primitives
 import RPC
@@ -110,16 +111,5 @@ struct EditedFile {
   func read() throws(Complaint) -> String { try InputFile.text(path, atMost: 1 << 20) }
 
   /// Removes it with what an editor left beside it, such as a backup.
-  func remove() {
-    if let stream = opendir(directory) {
-      while let entry = readdir(stream) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != ".", name != ".." { unlink("\(directory)/\(name)") }
-      }
-      closedir(stream)
-    }
-    rmdir(directory)
-  }
+  func remove() { try? FileManager.default.removeItem(atPath: directory) }
 }

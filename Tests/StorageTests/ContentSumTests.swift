@@ -54,7 +54,7 @@ import Testing
     #expect(ended.state == .failed)
     let (golden, forged) = (try await Self.sum("golden"), try await Self.sum("forged"))
     #expect(ended.reason?.contains(forged) == true)
-    let alert = await host.alerts.first("imageDamaged")
+    let alert = try await host.alerts.first("imageDamaged")
     #expect(alert.severity == .critical && alert.data["expected"] == .string(golden))
     // What is kept stays what it was.
     #expect(try await second.images().first?.contentSHA256 == golden)

@@ -84,7 +84,7 @@ extension Instance {
     let writer = Writer(device)
     await writer.waitForWrites()
     try host.shoot(.io0)
-    let alert = await host.alerts.first("legLost")
+    let alert = try await host.alerts.first("legLost")
     #expect(alert.severity == .critical)
     #expect(alert.subject == "io0")
     await writer.waitForWrites()
@@ -107,13 +107,13 @@ extension Instance {
     let writer = Writer(device)
     await writer.waitForWrites()
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     await writer.waitForWrites()
     try await storage.create("new")
     _ = try await storage.call(DeleteVolume.self, .init(volume: "old"))
     try host.bringBack(.io1)
     await storage.waitForLegs { $0[.io1] == .inStep }
-    _ = await host.alerts.first("legInStep")
+    _ = try await host.alerts.first("legInStep")
     await writer.waitForWrites()
     let (content, failures) = await writer.stop()
     #expect(failures.isEmpty, "\(failures.first ?? "")")
@@ -139,9 +139,9 @@ extension Instance {
     try await storage.create("golden", size: 16 << 20)
     try await storage.write("golden", to: "golden", at: 0)
     try host.shoot(.io0)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try host.bringBack(.io0)
-    _ = await host.alerts.first("resyncStarted")
+    _ = try await host.alerts.first("resyncStarted")
     _ = try await storage.call(PromoteVolume.self, .init(volume: "golden", image: "base"))
     for number in 0..<5 { try await storage.create(VolumeName(unchecked: "clone\(number)"), size: nil, image: "base") }
     await storage.waitForLegs { $0[.io0] == .inStep }
@@ -166,7 +166,7 @@ extension Instance {
     try file.close()
 
     let second = try await host.start()
-    #expect(await host.alerts.first("volumeInStep").subject == "disk")
+    #expect(try await host.alerts.first("volumeInStep").subject == "disk")
     #expect(try await second.show("disk").legs == [.io0, .io1])
     #expect(try host.legsAreEqual())
     await second.stop()
@@ -180,7 +180,7 @@ extension Instance {
     let path = try #require(try host.files.list(on: .io1).first)
     try FileManager.default.removeItem(atPath: host.files.path(path, on: .io1))
     #expect(try await storage.text(of: "disk", at: 0) == "there")
-    #expect(await host.alerts.first("legLost").subject == "io1")
+    #expect(try await host.alerts.first("legLost").subject == "io1")
     await storage.waitForLegs { $0[.io1] == .inStep }
     await storage.stop()
     #expect(try host.legsAreEqual())
@@ -195,7 +195,7 @@ extension Instance {
     let layer = try #require(status.layers.first?.layer)
     try Data(repeating: 7, count: length).write(to: URL(filePath: "\(host.leg(leg))/volumes/disk/\(layer).vhd"))
     #expect(try await storage.text(of: "disk", at: 0) == "there")
-    #expect(await host.alerts.first("legLost").subject == leg.rawValue)
+    #expect(try await host.alerts.first("legLost").subject == leg.rawValue)
     await storage.waitForLegs { $0[leg] == .inStep }
     #expect(try await storage.text(of: "disk", at: 0) == "there")
     await storage.stop()

@@ -26,7 +26,7 @@ import Testing
 
   /// What a leg got when it was brought into step.
   private func copiedBytes(_ host: TestHost) async throws -> Int64 {
-    try #require(await host.alerts.first("legInStep").data["copiedBytes"]?.integer)
+    try #require(try await host.alerts.first("legInStep").data["copiedBytes"]?.integer)
   }
 
   @Test func aLegThatReturnsGetsOnlyTheExtentsThatItMissed() async throws {
@@ -34,7 +34,7 @@ import Testing
     let storage = try await host.start()
     try await fill(storage)
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try await storage.write("missed", to: "disk", at: 5 << 20)
     try host.bringBack(.io1)
     await storage.waitForLegs { $0[.io1] == .inStep }
@@ -49,7 +49,7 @@ import Testing
     let storage = try await host.start()
     try await fill(storage)
     try host.shoot(.io0)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try host.bringBack(.io0)
     await storage.waitForLegs { $0[.io0] == .inStep }
     #expect(try await copiedBytes(host) == 0)
@@ -64,7 +64,7 @@ import Testing
     let device = try await first.export("disk")
     try device.write(Self.piece, at: 0)
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try device.write(Self.piece.map { $0 + 1 }, at: 9 << 20)
     await first.kill(device)
     try host.bringBack(.io1)
@@ -82,7 +82,7 @@ import Testing
     let storage = try await host.start()
     try await fill(storage)
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     let path = host.files.path(try layer(host), on: .io1)
     let record = LegFiles.intent(of: path)
     switch fault {
@@ -113,7 +113,7 @@ import Testing
     try FileManager.default.copyItem(atPath: host.leg(.io1), toPath: copy)
     try await storage.write("newer", to: "disk", at: 20 << 20)
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try FileManager.default.removeItem(atPath: "\(host.leg(.io1))/volumes")
     try FileManager.default.moveItem(atPath: "\(copy)/volumes", toPath: "\(host.leg(.io1))/volumes")
     try host.bringBack(.io1)
@@ -131,7 +131,7 @@ import Testing
     try device.write(Self.piece.map { $0 + 1 }, at: 9 << 20)
     await first.kill(device)
     let second = try await host.start()
-    let alert = await host.alerts.first("volumeInStep")
+    let alert = try await host.alerts.first("volumeInStep")
     let compared = try #require(alert.data["comparedBytes"]?.integer)
     #expect(compared > 0 && compared <= 3 * (4 << 20))
     await second.stop()
@@ -145,7 +145,7 @@ import Testing
     _ = try await storage.call(PromoteVolume.self, .init(volume: "disk", image: "base"))
     try await storage.create("clone", size: nil, image: "base")
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try await storage.write("missed", to: "clone", at: 0)
     try host.bringBack(.io1)
     await storage.waitForLegs { $0[.io1] == .inStep }
@@ -162,7 +162,7 @@ import Testing
       try await fill(first, mebibytes: 8)
       try await first.create("other")
       try host.shoot(.io1)
-      _ = await host.alerts.first("legLost")
+      _ = try await host.alerts.first("legLost")
       try await first.write("missed", to: "disk", at: 5 << 20)
       try await first.write("missed", to: "other", at: 0)
       await first.stop()

@@ -62,7 +62,7 @@ import Testing
     let writer = Writer(device)
     await writer.waitForWrites()
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     await writer.waitForWrites()
     try host.bringBack(.io1)
     await storage.waitForLegs { $0[.io1] == .inStep }
@@ -80,7 +80,7 @@ import Testing
     let storage = try await host.start()
     try await storage.create("disk")
     try host.shoot(.io1)
-    _ = await host.alerts.first("legLost")
+    _ = try await host.alerts.first("legLost")
     try await storage.write("missed", to: "disk", at: 0)
     try host.bringBack(.io1)
     await storage.waitForLegs { $0[.io1] == .inStep }

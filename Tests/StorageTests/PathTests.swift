@@ -60,7 +60,7 @@ import Testing
     await writer.waitForWrites()
     try host.cut(.io1, 1)
     try host.cut(.io1, 0)
-    #expect(await host.alerts.first("legLost").subject == "io1")
+    #expect(try await host.alerts.first("legLost").subject == "io1")
     await storage.waitForLegs { $0[.io1] == .lost }
     #expect(try await states(storage, .io1) == [.failed, .failed])
     await writer.waitForWrites()

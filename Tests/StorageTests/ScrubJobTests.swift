@@ -59,7 +59,7 @@ import Testing
     #expect(job.state == .done && job.subject == "base")
     let images = try await storage.call(ListImages.self, Nothing()).images
     #expect(images.first?.lastScrub?.lostBlocks == 1)
-    #expect(await host.alerts.first("blocksLost").subject == "base")
+    #expect(try await host.alerts.first("blocksLost").subject == "base")
     await storage.stop()
   }
 

@@ -27,7 +27,7 @@ import Testing
     #expect(host.alerts.entries.allSatisfy { !$0.kind.hasPrefix("blocks") })
     try flip(host, leg, at: 700)
     await storage.service.scrub()
-    let alert = await host.alerts.first("blocksRepaired")
+    let alert = try await host.alerts.first("blocksRepaired")
     #expect(alert.subject == "disk")
     #expect(alert.severity == .warning)
     #expect(alert.data["repairedOn\(leg.rawValue.uppercased())"] == 1)
@@ -44,7 +44,7 @@ import Testing
     await storage.service.scrub()
     for leg in LegID.allCases { try flip(host, leg, at: 700) }
     await storage.service.scrub()
-    let alert = await host.alerts.first("blocksLost")
+    let alert = try await host.alerts.first("blocksLost")
     #expect(alert.subject == "base")
     #expect(alert.severity == .critical)
     await storage.stop()

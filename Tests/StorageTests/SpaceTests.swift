@@ -59,7 +59,7 @@ struct SpaceTests {
     try small.fill(.io1)
     try device.write(data, at: 0)
     try device.flush()
-    #expect(await small.host.alerts.first("legLost").subject == "io1")
+    #expect(try await small.host.alerts.first("legLost").subject == "io1")
     #expect(try device.bytes(at: 0, count: data.count) == data)
     device.close()
     await storage.stop()
@@ -76,7 +76,7 @@ struct SpaceTests {
     try small.fill(.io1)
     let error = #expect(throws: BlockError.self) { try device.write(data, at: 4 << 20) }
     #expect(error?.kind == .noSpace)
-    #expect(await small.host.alerts.first("outOfSpace").subject == "disk")
+    #expect(try await small.host.alerts.first("outOfSpace").subject == "disk")
     #expect(try device.bytes(at: 0, count: data.count) == data)
     #expect(storage.service.legs.inStep == [.io0, .io1])
     small.empty(.io0)

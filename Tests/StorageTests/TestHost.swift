@@ -108,34 +108,17 @@ final class AlertLog: Sendable {
     var data: [String: JSONValue]
   }
 
-  private struct State {
-    var entries: [Entry] = []
-    var waiters: [(kind: String, continuation: CheckedContinuation<Entry, Never>)] = []
-  }
+  private let published = Mutex<[Entry]>([])
 
-  private let state = Mutex(State())
+  var entries: [Entry] { published.withLock { $0 } }
 
-  var entries: [Entry] { state.withLock { $0.entries } }
+  func append(_ entry: Entry) { published.withLock { $0.append(entry) } }
 
-  func append(_ entry: Entry) {
-    let waiters = state.withLock { state in
-      state.entries.append(entry)
-      let waiters = state.waiters.filter { $0.kind == entry.kind }
-      state.waiters.removeAll { $0.kind == entry.kind }
-      return waiters
-    }
-    for waiter in waiters { waiter.continuation.resume(returning: entry) }
-  }
-
-  /// The first alert of a kind, once it was published.
-  func first(_ kind: String) async -> Entry {
-    await withCheckedContinuation { continuation in
-      let present = state.withLock { state -> Entry? in
-        if let entry = state.entries.first(where: { $0.kind == kind }) { return entry }
-        state.waiters.append((kind, continuation))
-        return nil
-      }
-      if let present { continuation.resume(returning: present) }
+  /// The first alert of a kind, once it was published; ends with the test's time limit when it never is.
+  func first(_ kind: String) async throws -> Entry {
+    while true {
+      if let entry = entries.first(where: { $0.kind == kind }) { return entry }
+      try await Task.sleep(for: .milliseconds(1))
     }
   }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import StorageCore
 
-@Suite struct VolumeTests {
+@Suite(.timeLimit(.minutes(1))) struct VolumeTests {
   @Test func anEmptyVolumeReadsAsZerosAndIsOnBothLegs() async throws {
     let host = try TestHost()
     let storage = try await host.start()
@@ -146,7 +146,7 @@ import Testing
       try Data(repeating: 7, count: 4096).write(to: URL(filePath: "\(host.leg(leg))/volumes/disk/\(layer).vhd"))
     }
     #expect(await failure { try await storage.text(of: "disk", at: 0) }?.kind == "damagedLayer")
-    #expect(await host.alerts.first("damagedLayer").severity == .critical)
+    #expect(try await host.alerts.first("damagedLayer").severity == .critical)
     await storage.stop()
   }
 }

@@ -50,6 +50,12 @@ import Testing
     try await storage.call(SetWritePolicy.self, .init(volume: "disk", cache: cache, onOneLeg: onOneLeg))
   }
 
+  /// Takes a leg away. An answer is held once storage noticed: what was written before that is on both legs' disks.
+  private func lose(_ leg: LegID, _ host: TestHost, _ storage: Instance) async throws {
+    try host.shoot(leg)
+    await storage.waitForLegs { $0[leg] != .inStep }
+  }
+
   private func expectPolicy(
     _ storage: Instance, _ volume: VolumeName, _ cache: CachePolicy, _ onOneLeg: OneLegPolicy
   ) async throws {
@@ -84,9 +90,9 @@ import Testing
     #expect(try await Writing(writer, 1).succeeded())
     try await set(storage, onOneLeg: .hold)
     #expect(try await Writing(writer, 2).succeeded())
-    try host.shoot(.io1)
+    try await lose(.io1, host, storage)
     let writing = Writing(writer, 3)
-    #expect(await host.alerts.first("writesHeld").subject == "disk")
+    #expect(try await host.alerts.first("writesHeld").subject == "disk")
     #expect(try await first(reader) == 3)
     #expect(try await storage.show("disk").waitingSessions == 1)
     // Layers change under a client whose write waits.
@@ -95,7 +101,7 @@ import Testing
     try host.bringBack(.io1)
     #expect(try await writing.succeeded())
     await storage.waitForLegs { $0[.io1] == .inStep }
-    #expect(await host.alerts.first("writesResumed").subject == "disk")
+    #expect(try await host.alerts.first("writesResumed").subject == "disk")
     #expect(try await storage.show("disk").waitingSessions == 0)
     writer.close()
     reader.close()
@@ -111,9 +117,9 @@ import Testing
     try await storage.create("disk")
     try await set(storage, onOneLeg: .hold)
     let client = try await connect(storage, nbd, "disk")
-    try host.shoot(.io0)
+    try await lose(.io0, host, storage)
     let writing = Writing(client, 4)
-    _ = await host.alerts.first("writesHeld")
+    _ = try await host.alerts.first("writesHeld")
     #expect(!writing.hasEnded)
     try await set(storage, onOneLeg: .continue)
     #expect(try await writing.succeeded())
@@ -128,9 +134,9 @@ import Testing
     let nbd = try TestNBD(storage, in: host)
     try await storage.create("disk")
     try await set(storage, onOneLeg: .hold)
-    try host.shoot(.io1)
+    try await lose(.io1, host, storage)
     let one = Writing(try await connect(storage, nbd, "disk"), 5)
-    _ = await host.alerts.first("writesHeld")
+    _ = try await host.alerts.first("writesHeld")
     let refusal = await failure { try await storage.write("text", to: "disk", at: 0) }
     #expect(refusal?.kind == "volumeInUse")
     _ = try await storage.call(FenceVolume.self, .init(volume: "disk"))

@@ -230,10 +230,14 @@ public struct LegFiles: Sendable {
   }
 
   private func entries(of directory: String, on leg: LegID) throws(LegFileError) -> [String] {
-    guard let stream = opendir(directory) else {
-      if errno == ENOENT || errno == ENOTDIR { return [] }
-      throw LegFileError(leg: leg, action: "list", path: directory, code: errno)
-    }
+    if let names = Self.names(in: directory) { return names }
+    if errno == ENOENT || errno == ENOTDIR { return [] }
+    throw LegFileError(leg: leg, action: "list", path: directory, code: errno)
+  }
+
+  /// What is in a directory, sorted; nil, with `errno`, when it cannot be read.
+  static func names(in directory: String) -> [String]? {
+    guard let stream = opendir(directory) else { return nil }
     defer { closedir(stream) }
     var names: [String] = []
     while let entry = readdir(stream) {

@@ -105,17 +105,8 @@ final class MetadataLogs: @unchecked Sendable {
   }
 
   private static func layers(in directory: String) -> [String] {
-    guard let stream = opendir(directory) else { return [] }
-    defer { closedir(stream) }
-    var layers: [String] = []
-    while let entry = readdir(stream) {
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      let layer = String(name.dropLast(".log".count))
-      if name.hasSuffix(".log"), LayerID.isWellFormed(layer) { layers.append(layer) }
-    }
-    return layers
+    (LegFiles.names(in: directory) ?? []).filter { $0.hasSuffix(".log") }.map { String($0.dropLast(".log".count)) }
+      .filter(LayerID.isWellFormed)
   }
 
   /// What the kernel draws at each start of the machine.

@@ -5,7 +5,6 @@ import RPC
 
 /// What operators are told of a scrub.
 extension StorageService {
-
   /// Publishes what was found in a layer.
   func tell(of report: ScrubReport, on owner: ScrubSubject, _ layer: String) {
     let (what, subject) = (owner.description, owner.name)
