@@ -73,6 +73,8 @@ struct NewMachine: Equatable {
   var initialRAMDisk: String?
   var commandLine: String?
   var hasScreen = false
+  /// Whether there is a channel to a guest agent.
+  var hasAgent = false
   var protection: String?
   var module: ModuleID?
 
@@ -160,6 +162,11 @@ struct NewMachine: Equatable {
       text.add("<graphics type='vnc'><listen type='socket'/></graphics>")
       text.add("<video><model type='vga'/></video>")
       text.add("<input type='tablet' bus='usb'/>")
+    }
+    if hasAgent {
+      text.open("channel type='unix'")
+      text.add("<target type='virtio' name='org.qemu.guest_agent.0'/>")
+      text.close("channel")
     }
     text.add("<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>")
   }

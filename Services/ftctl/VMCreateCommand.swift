@@ -41,6 +41,7 @@ extension VMCommand {
     @Option(help: "Initial RAM disk of the kernel.") var initrd: String?
     @Option(help: "Command line of the kernel.") var append: String?
     @Flag(help: "Give it a screen, reached by VNC.") var vnc = false
+    @Flag(help: "Give it a channel to a guest agent, see 'ftctl vm guest'.") var guestAgent = false
     @Option(help: "What is done when its module is lost.") var protection: Protection?
     @Option(help: "CPU module on which it is to be started.") var module: ModuleID?
     @Flag(help: "Start it with the host.") var autostart = false
@@ -62,6 +63,10 @@ extension VMCommand {
 
     /// What the options describe.
     var newMachine: NewMachine {
+      get throws(Complaint) { try describedMachine() }
+    }
+
+    private func describedMachine() throws(Complaint) -> NewMachine {
       var new = NewMachine(name: name, title: title, memoryBytes: memory.bytes, cpus: cpus)
       new.disks = disk
       new.bus = bus
@@ -71,17 +76,24 @@ extension VMCommand {
       new.forwards = forward
       new.isUEFI = uefi
       new.machine = machine.rawValue
-      new.kernel = kernel
-      new.initialRAMDisk = initrd
+      new.kernel = try path(kernel)
+      new.initialRAMDisk = try path(initrd)
       new.commandLine = append
       new.hasScreen = vnc
+      new.hasAgent = guestAgent
       new.protection = protection?.rawValue
       new.module = module
       return new
     }
 
+    /// A file of the host: a relative path begins here, where the host is this one.
+    private func path(_ given: String?) throws(Complaint) -> String? {
+      guard let given, options.host == nil else { return given }
+      return try FilePath.absolute(given)
+    }
+
     func run() async throws {
-      let new = newMachine
+      let new = try newMachine
       guard !printXML else { return Terminal.say(new.xml) }
       try await options.run { session in
         let creation = MachineCreation(session: session, new: new)

@@ -14,6 +14,7 @@ public enum VMFailure: Int, RPCFailure {
   case outOfSpace
   case definitionChanged = 2011
   case noSuchVersion
+  case agentUnavailable
 
   public var summary: String {
     switch self {
@@ -29,6 +30,7 @@ public enum VMFailure: Int, RPCFailure {
     case .savedStateUnusable: "The saved memory cannot be used: it is damaged, or a disk has changed since."
     case .outOfSpace: "No leg has room for the virtual machine's memory."
     case .definitionChanged: "The definition was changed meanwhile, or differently on the two legs."
+    case .agentUnavailable: "The guest has no agent, or it does not answer or do what it was asked for."
     case .noSuchVersion: "The definition has no such version, or it is no longer kept."
     }
   }

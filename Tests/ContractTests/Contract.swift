@@ -37,9 +37,10 @@ enum Contract {
     Service(
       name: "ftvs-vm", firstCode: 2_000,
       methods: everyService + [
-        MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self),
+        MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self), MethodDescription(FreezeVM.self),
         MethodDescription(subscription: FollowVMs.self),
-        MethodDescription(GetScreenshot.self), MethodDescription(GetVMAvailability.self),
+        MethodDescription(GetGuestInfo.self), MethodDescription(GetScreenshot.self),
+        MethodDescription(GetVMAvailability.self),
         MethodDescription(GetVMStatistics.self),
         MethodDescription(InterruptVM.self), MethodDescription(KillVM.self), MethodDescription(ListVMs.self),
         MethodDescription(ListVMVersions.self),
@@ -49,7 +50,7 @@ enum Contract {
         MethodDescription(SaveVM.self), MethodDescription(SendKeys.self),
         MethodDescription(SetVMAutostart.self),
         MethodDescription(ShowVM.self), MethodDescription(ShutDownVM.self), MethodDescription(StartVM.self),
-        MethodDescription(UndefineVM.self), MethodDescription(WriteConsole.self),
+        MethodDescription(ThawVM.self), MethodDescription(UndefineVM.self), MethodDescription(WriteConsole.self),
       ]),
     Service(
       name: "ftvs-storage", firstCode: 3_000,

@@ -85,6 +85,8 @@ enum Accepted {
       extra: "<currentMemory unit='MiB'>96</currentMemory>",
       devices: "<memballoon model='virtio' autodeflate='on' freePageReporting='on'/>"),
     Samples.domain(extra: "<on_reboot>destroy</on_reboot>", devices: "<watchdog model='i6300esb' action='poweroff'/>"),
+    Samples.domain(
+      devices: "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
   ]
 
   static let settings: [String] = [

@@ -70,6 +70,8 @@ final class Bench: Sendable {
     timing.longestBackoff = .milliseconds(50)
     timing.lifeSign = .milliseconds(20)
     timing.sampleInterval = .seconds(3600)
+    timing.agentAnswer = .milliseconds(200)
+    timing.agentShutdown = .milliseconds(50)
     return MonitorEnvironment(
       state: state, units: FakeUnits(host: host, life: life), engine: FakeEngine(host: host, life: life), consoles: nil,
       hardware: host.hardware(life), storage: host.storage(life),

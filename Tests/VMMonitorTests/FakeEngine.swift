@@ -1,5 +1,6 @@
 import Glibc
 import Primitives
+import RPC
 import UnitManager
 import VMMonitorCore
 
@@ -113,6 +114,36 @@ final class FakeInstance: VMInstance {
     ]
   }
 
+  /// An agent with three file systems.
+  func askAgent(
+    _ command: String, _ arguments: JSONValue?, within time: Duration
+  ) async throws(EngineError) -> JSONValue {
+    await life.enter("agent \(command) \(unit)")
+    guard host.state.withLock({ $0.hasAgent && $0.processes[unit]?.status == .running }) else {
+      throw .notAnswering("its guest agent is silent")
+    }
+    switch command {
+    case "guest-info": return ["version": "7.2.22"]
+    case "guest-get-osinfo": return ["pretty-name": "Debian", "kernel-release": "6.1.0"]
+    case "guest-get-host-name": return ["host-name": "web"]
+    case "guest-network-get-interfaces":
+      return [["name": "eth0", "ip-addresses": [["ip-address": "10.0.2.15", "prefix": 24]]]]
+    case "guest-fsfreeze-status":
+      return host.state.withLock { $0.processes[unit]?.isFrozen } == true ? "frozen" : "thawed"
+    case "guest-fsfreeze-freeze":
+      try change { $0.isFrozen = true }
+      return 3
+    case "guest-fsfreeze-thaw":
+      let wasFrozen = host.state.withLock { $0.processes[unit]?.isFrozen } == true
+      try change { $0.isFrozen = false }
+      return wasFrozen ? 3 : 0
+    case "guest-shutdown":
+      host.end(unit, result: "success", inOrder: true)
+      throw .notAnswering("its guest agent is silent")
+    default: throw .refused("its guest agent does not know \(command)")
+    }
+  }
+
   func statistics() async throws(EngineError) -> EngineStatistics {
     await life.enter("statistics \(unit)")
     var statistics = EngineStatistics()
@@ -189,6 +220,7 @@ final class FakeInstance: VMInstance {
   func powerDown() async throws(EngineError) {
     await life.enter("powerDown \(unit)")
     guard host.state.withLock({ $0.processes[unit]?.isAnswering }) == true else { throw .notAnswering("gone") }
+    if host.state.withLock({ $0.processes[unit]?.isFrozen == true || $0.ignoresPowerButton }) { return }
     host.end(unit, result: "success", inOrder: true)
   }
 

@@ -25,6 +25,7 @@ final class FakeHost: Sendable {
     /// It waits for memory that was saved.
     var isRestored = false
     var generations: [String: Int64] = [:]
+    var isFrozen = false
   }
 
   struct State {
@@ -36,6 +37,10 @@ final class FakeHost: Sendable {
     /// Volumes that were filled.
     var provided: Set<String> = []
     var openings: [String: Int64] = [:]
+    /// Agents answer.
+    var hasAgent = true
+    /// Guests do not heed their power button.
+    var ignoresPowerButton = false
     /// Saving fails when this much was written.
     var saveFailure: Int?
     /// Storage takes its time with every call, until this is false.

@@ -82,6 +82,7 @@ import VMAPI
     case .interrupt: _ = try await client.call(InterruptVM.self, .init(name: name))
     case .screenshot: _ = try await client.call(GetScreenshot.self, .init(name: name))
     case .sendKeys: _ = try await client.call(SendKeys.self, .init(name: name, keys: ["ctrl"]))
+    case .askAgent: _ = try await client.call(ThawVM.self, .init(name: name))
     case .save: _ = try await client.call(SaveVM.self, .init(name: name))
     case .discardSaved: _ = try await client.call(DiscardSavedVM.self, .init(name: name))
     case .release: _ = try await client.call(ReleaseVM.self, .init(name: name))

@@ -34,6 +34,9 @@ struct DeviceCase: Sendable, CustomTestStringConvertible {
     return "<disk type='volume' device='\(device)'>\(source)<target dev='\(target)' bus='\(bus)'/>\(extra)</disk>"
   }
 
+  static let agent =
+    "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+
   static let all = [
     DeviceCase(
       testDescription: "disks of a PC", machine: "pc",
@@ -72,6 +75,13 @@ struct DeviceCase: Sendable, CustomTestStringConvertible {
       identifiers: [
         "video0", "usb", "input0", "input1", "input2", "input3", "input4", "balloon0", "watchdog0", "panic0", "rngdev0",
       ]),
+    DeviceCase(
+      testDescription: "an agent beside a serial port", devices: "<serial type='pty'/>" + agent,
+      identifiers: ["ttyS0", "virtio-serial0", "agent0"]),
+    DeviceCase(
+      testDescription: "an agent beside a virtio console",
+      devices: "<console type='pty'><target type='virtio'/></console>" + agent,
+      identifiers: ["hvc0", "virtio-serial0", "agent0"]),
     DeviceCase(
       testDescription: "processors and clocks", machine: "pc",
       extra: "<vcpu>8</vcpu><cpu mode='maximum' check='full'><topology sockets='1' dies='2' cores='4' threads='1'/>"

@@ -1,4 +1,5 @@
 import DomainXML
+import Foundation
 import Primitives
 import Testing
 
@@ -8,7 +9,8 @@ import Testing
 struct CreateTests {
   private func machine(_ words: String) throws -> NewMachine {
     let words = ["vm", "create"] + words.split(separator: " ").map(String.init)
-    return try #require(try FtctlCommand.parseAsRoot(words) as? VMCommand.Create).newMachine
+    let command = try #require(try FtctlCommand.parseAsRoot(words) as? VMCommand.Create)
+    return try command.newMachine
   }
 
   private func domain(_ words: String) throws -> Domain { try Domain(xml: try machine(words).xml) }
@@ -42,15 +44,24 @@ struct CreateTests {
   @Test("Everything that can be asked for reads as what was asked")
   func everything() throws {
     let domain = try domain(
-      "web --memory 2G --cpus 4 --title <R&D> --uefi --vnc --network-model e1000 --forward 2222:22 "
-        + "--forward udp:0.0.0.0:53:5353 --protection none --module cpu1 --machine q35")
+      "web --memory 2G --cpus 4 --title <R&D> --uefi --vnc --guest-agent --network-model e1000 "
+        + "--forward 2222:22 --forward udp:0.0.0.0:53:5353 --protection none --module cpu1 --machine q35")
     #expect(domain.title == "<R&D>" && domain.topology.cpus == 4)
     #expect(domain.boot.firmware.uefi?.variables.rawValue == "web-nvram")
     #expect(domain.devices.graphics != nil && domain.devices.inputs.count == 1)
+    #expect(domain.devices.hasGuestAgent)
     #expect(domain.interfaces.map(\.model) == [.e1000])
     #expect(domain.settings.forwards.map(\.hostAddress) == ["127.0.0.1", "0.0.0.0"])
     #expect(domain.settings.forwards.map(\.guestPort) == [22, 5353])
     #expect(domain.protection == .none && domain.settings.preferredModule == .cpu1)
+  }
+
+  @Test("A relative path begins where one is; on another host it is that host's affair")
+  func relativePaths() throws {
+    let here = FileManager.default.currentDirectoryPath
+    let new = try machine("web --memory 128M --kernel vmlinux --initrd boot/initrd")
+    #expect(new.kernel == "\(here)/vmlinux" && new.initialRAMDisk == "\(here)/boot/initrd")
+    #expect(try machine("web --memory 128M --kernel vmlinux --host there").kernel == "vmlinux")
   }
 
   @Test("A kernel is booted directly")

@@ -7,7 +7,7 @@ enum DeviceReader {
     guard let devices else { return result }
     try devices.allow(children: [
       "emulator", "disk", "interface", "serial", "console", "rng", "memballoon", "controller", "video", "graphics",
-      "input", "watchdog", "panic",
+      "input", "watchdog", "panic", "channel",
     ])
     if let element = try devices.child("emulator") {
       try element.allow(text: true)
@@ -20,6 +20,7 @@ enum DeviceReader {
     result.balloon = try balloon(devices)
     result.watchdog = try watchdog(devices)
     result.hasPanicNotifier = try panicNotifier(devices)
+    result.hasGuestAgent = try ChannelReader.hasGuestAgent(devices)
     let controllers = try ControllerReader.read(devices)
     result.hasSCSIController = controllers.hasSCSI
     result.inputs = try DisplayReader.inputs(devices)

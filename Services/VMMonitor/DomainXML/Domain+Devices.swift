@@ -17,6 +17,8 @@ extension Domain {
     public var watchdog: Watchdog?
     /// Whether the guest can tell that it panicked.
     public var hasPanicNotifier = false
+    /// Whether there is a channel to QEMU's guest agent.
+    public var hasGuestAgent = false
 
     public init() {}
   }
@@ -117,6 +119,11 @@ extension Domain {
     case reset, shutdown, poweroff, none
     case nmi = "inject-nmi"
   }
+}
+
+extension Domain {
+  /// Name of the channel on which QEMU's guest agent listens (QEMU, docs/interop/qemu-ga.rst).
+  public static let agentChannel = ChannelReader.agent
 }
 
 extension Domain.Devices {

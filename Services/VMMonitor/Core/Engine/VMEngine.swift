@@ -1,5 +1,6 @@
 import DomainXML
 import Primitives
+import RPC
 
 /// What runs virtual machines: QEMU, or a scripted one in tests.
 ///
@@ -55,6 +56,12 @@ public protocol VMInstance: AnyObject, Sendable {
   func screenshot() async throws(EngineError) -> [UInt8]
   /// Presses its power button.
   func powerDown() async throws(EngineError)
+  /// Has the guest's own agent do something, by the commands of QEMU's (QEMU, qga/qapi-schema.json).
+  ///
+  /// - Parameter time: how long all of it may take. A guest without an agent, or one that stands still, does not answer.
+  func askAgent(
+    _ command: String, _ arguments: JSONValue?, within time: Duration
+  ) async throws(EngineError) -> JSONValue
   /// What it counted.
   func statistics() async throws(EngineError) -> EngineStatistics
   /// Writes its memory and devices to a descriptor. It is paused before, and was flushed to its disks.

@@ -9,7 +9,8 @@ import VMAPI
 enum LifeTable {
   /// What somebody may ask for.
   enum Operation: String, Sendable, CaseIterable {
-    case start, shutDown, kill, pause, resume, reset, interrupt, screenshot, sendKeys, save, discardSaved, release,
+    case start, shutDown, kill, pause, resume, reset, interrupt, screenshot, sendKeys, askAgent, save, discardSaved,
+      release,
       redefine, undefine
   }
 
@@ -78,6 +79,7 @@ enum LifeTable {
     case .interrupt:    Row( no(.start),    no(.wait),     to(.running),  no(.resume),   no(.wait),     no(.start),    to(.stopping), no(.wait),     no(.start),    no(.release))
     case .screenshot:   Row( no(.start),    no(.wait),     to(.running),  to(.paused),   no(.wait),     no(.start),    to(.stopping), no(.wait),     no(.start),    no(.release))
     case .sendKeys:     Row( no(.start),    no(.wait),     to(.running),  no(.resume),   no(.wait),     no(.start),    to(.stopping), no(.wait),     no(.start),    no(.release))
+    case .askAgent:     Row( no(.start),    no(.wait),     to(.running),  no(.resume),   no(.wait),     no(.start),    no(.wait)    , no(.wait),     no(.start),    no(.release))
     case .save:         Row( no(.start),    no(.wait),     to(.saved),    to(.saved),    same,          same,          no(.wait),     no(.wait),     no(.start),    no(.release))
     case .discardSaved: Row( same,          no(.wait),     same,          same,          no(.wait),     to(.defined),  same,          same,          same,          same)
     case .release:      Row( same,          same,          same,          same,          same,          same,          same,          same,          same,          to(.defined))

@@ -20,6 +20,9 @@ struct StartGate {
 
   init(limit: Int) { self.limit = max(1, limit) }
 
+  /// Those who wait.
+  var waiting: [VMName] { waiters.map(\.name) }
+
   var hasRoom: Bool { underWay < limit && waiters.isEmpty }
 
   /// Takes a place where there is one.
@@ -67,6 +70,8 @@ extension VMMonitor {
   ) async throws(RPCError) -> T {
     if !starts.hasRoom { try await waiting() }
     if !starts.takePlace() {
+      // Whoever wanted it ended while others were told found nobody waiting.
+      try wanted(name)
       let priority = machines[name]?.restartPriority ?? 0
       let hasPlace = await withCheckedContinuation { starts.wait(name, priority: priority, $0) }
       guard hasPlace else {

@@ -35,6 +35,7 @@ extension VMMonitor {
     }
     try await withInstance(name) { instance async throws(EngineError) in try await instance.resume() }
     note(name) { $0.paused = nil }
+    setGuestClock(name)
     if wasHeld { alert(.info, "vmResumed", name, "'\(name)' goes on: it was resumed on demand.") }
     return try machine(name).summary
   }

@@ -28,6 +28,10 @@ struct Machine {
   /// Storage was not asked yet, or did not answer, to end the sessions of its disks.
   var holdsDisks = false
 
+  /// While its file systems are frozen: when they are thawed at the latest, in milliseconds since 1970.
+  var thawMilliseconds: Int64?
+  var frozenFileSystems = 0
+
   /// The file that its memory is being written to.
   var savingIdentifier: String?
   /// What it used, the newest last.

@@ -63,6 +63,10 @@ public struct MonitorTiming: Sendable {
   /// How long a guest's process may take until it listens, and for each of its answers. Long: a process that is merely slow
   /// is not to be ended, and one that has ended is noticed by its end.
   public var answerTime = Duration.seconds(15)
+  /// How long a guest's agent may take for an answer; freezing has its own time.
+  public var agentAnswer = Duration.seconds(5)
+  /// How long a guest may take to heed its power button before its agent is asked.
+  public var agentShutdown = Duration.seconds(5)
   /// How long a leg may take for a definition's file before the rest goes on without it.
   public var legAnswer = Duration.seconds(3)
   /// How long a leg may take for a part of a saved state, 64 MiB that are forced to disk, before the rest goes on without it.

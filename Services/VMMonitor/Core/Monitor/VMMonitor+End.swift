@@ -47,8 +47,10 @@ extension VMMonitor {
       $0.phase = .stopping
       $0.stopMilliseconds = deadline
     }
+    await thawToShutDown(name)
     // A guest that does not answer is ended at the deadline.
     await pressPowerButton(name)
+    shutDownByAgent(name, deadline)
     endAtDeadline(name)
     return try self.machine(name).summary
   }

@@ -73,6 +73,9 @@ extension VMMonitor {
     if let source { try await load(source, name) }
     let isHeld = machines[name]?.record.isHeld == true
     do { try await letRun(instance, plan.domain, isHeld: isHeld) } catch { throw RPCError(error, name) }
+    guard plan.isRestored, !isHeld else { return }
+    setGuestClock(name)
+    thawIfForgotten(name)
   }
 
   /// What the account says of a guest that was made ready: it is up, unless it is held.
@@ -154,6 +157,7 @@ extension VMMonitor {
     machines[name]?.watcher = nil
     machines[name]?.processID = nil
     machines[name]?.paused = nil
+    machines[name]?.thawMilliseconds = nil
     consoles.disconnect(name)
   }
 

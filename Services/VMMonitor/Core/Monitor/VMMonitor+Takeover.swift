@@ -169,6 +169,7 @@ extension VMMonitor {
       if record.module != module { try await commit(name) { $0.module = module } }
     }
     await noteProcess(name)
+    thawIfForgotten(name)
     if record.phase == .stopping {
       await pressPowerButton(name)
       endAtDeadline(name)

@@ -15,6 +15,7 @@ public enum VMService {
     serveSignals(monitor, &router)
     serveSaving(monitor, &router)
     serveConsoles(monitor, &router)
+    serveAgents(monitor, &router)
     return router
   }
 
@@ -104,6 +105,17 @@ public enum VMService {
       }
     }
     router.serve(GetScreenshot.self) { params, _ async throws(RPCError) in try await monitor.screenshot(params.name) }
+  }
+
+  private static func serveAgents(_ monitor: VMMonitor, _ router: inout Router) {
+    router.serve(GetGuestInfo.self) { params, _ async throws(RPCError) in try await monitor.guestInfo(params.name) }
+    router.serve(FreezeVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.freeze(params) }
+    }
+    router.serve(ThawVM.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in try await monitor.thaw(params.name)
+      }
+    }
   }
 
   private static func serveConsoles(_ monitor: VMMonitor, _ router: inout Router) {

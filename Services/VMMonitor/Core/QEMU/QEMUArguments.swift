@@ -43,7 +43,7 @@ struct QEMUArguments {
     words += ["-S"]
     if plan.isRestored { words += ["-incoming", "defer"] }
     words += bootWords + consoleWords + diskWords + networkWords + randomWords
-    return words + displayWords + inputWords + balloonWords + watchdogWords
+    return words + displayWords + inputWords + balloonWords + watchdogWords + agentWords
   }
 
   /// Memory in KiB, never a multiple of 256 KiB: at those sizes QEMU 7.2 without KVM loses dirty pages when memory is
@@ -115,6 +115,16 @@ struct QEMUArguments {
       words += ["-device", "i6300esb,id=watchdog0", "-action", "watchdog=\(action.rawValue)"]
     }
     return words
+  }
+
+  private var agentWords: [String] {
+    guard domain.devices.hasGuestAgent else { return [] }
+    var words = ["-chardev", "socket,id=agent,path=\(Self.escaped(files.agent)),server=on,wait=off"]
+    // A virtio console has its bus already.
+    if domain.devices.console != .virtio { words += ["-device", "virtio-serial-pci,id=virtio-serial0"] }
+    return words + [
+      "-device", "virtserialport,id=agent0,bus=virtio-serial0.0,chardev=agent,name=\(Domain.agentChannel)",
+    ]
   }
 
   /// A value inside a comma-separated option: QEMU takes a doubled comma for one.

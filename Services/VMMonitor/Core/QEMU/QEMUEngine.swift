@@ -31,7 +31,7 @@ public struct QEMUEngine: VMEngine {
     let failure = await files.run { () -> FileSystem.Failure? in
       do throws(FileSystem.Failure) {
         try FileSystem.makeDirectory(guest.directory, mode: 0o750)
-        for path in [guest.control, guest.console, guest.screen, guest.process] { unlink(path) }
+        for path in [guest.control, guest.console, guest.screen, guest.agent, guest.process] { unlink(path) }
         // World-readable, for the guest's own user reads it; the directory keeps everybody else out.
         try FileSystem.replace(guest.arguments, with: bytes, mode: 0o644, durable: false)
         return nil
@@ -49,7 +49,8 @@ public struct QEMUEngine: VMEngine {
         path: guest.control, reactor: reactor, patience: patience, answerTime: answerTime)
       let accelerator = try await client.execute("query-kvm")
       let hasKVM = accelerator["enabled"] == .bool(true)
-      return QEMUInstance(client, engine: hasKVM ? "qemu/kvm" : "qemu/tcg")
+      let agent = GuestAgent(path: guest.agent, reactor: reactor)
+      return QEMUInstance(client, agent: agent, engine: hasKVM ? "qemu/kvm" : "qemu/tcg")
     } catch { throw EngineError(error) }
   }
 

@@ -8,12 +8,14 @@ final class QEMUInstance: VMInstance {
   let engine: String
   let events: AsyncStream<EngineEvent>
   private let client: QMPClient
+  private let agent: GuestAgent?
 
   /// Largest picture that fits into an answer, which holds it in base64.
   private static let pictureBytes = 10 << 20
 
-  init(_ client: QMPClient, engine: String) {
+  init(_ client: QMPClient, agent: GuestAgent? = nil, engine: String) {
     self.client = client
+    self.agent = agent
     self.engine = engine
     let (events, source) = AsyncStream<EngineEvent>.makeStream(bufferingPolicy: .bufferingNewest(256))
     self.events = events
@@ -82,6 +84,13 @@ final class QEMUInstance: VMInstance {
       throw .refused("the picture has more than \(Self.pictureBytes) bytes")
     }
     return bytes
+  }
+
+  func askAgent(
+    _ command: String, _ arguments: JSONValue?, within time: Duration
+  ) async throws(EngineError) -> JSONValue {
+    guard let agent else { throw .notAnswering("it has no channel to a guest agent") }
+    return try await agent.ask(command, arguments, within: time)
   }
 
   func close() { client.close() }
