@@ -172,7 +172,10 @@ extension VMMonitor {
     } + [
       Metric(
         name: "failovers", summary: "Restarts after failures, of all virtual machines.",
-        value: Double(machines.values.reduce(0) { $0 + $1.record.failovers }), labels: [:])
+        value: Double(machines.values.reduce(0) { $0 + $1.record.failovers }), labels: [:]),
+      Metric(
+        name: "waitingStarts", summary: "Virtual machines that wait for their turn to be started.",
+        value: Double(starts.waiting.count), labels: [:]),
     ]
   }
 }
