@@ -19,6 +19,8 @@ struct GuestFiles: Sendable, Equatable {
   var console: String { "\(stem).console" }
   /// The socket of the screen (VNC).
   var screen: String { "\(stem).vnc" }
+  /// The guest's memory where it is shared: one file of both modules.
+  var memory: String { "\(directory)/memory" }
   /// Written by QEMU when it is up and removed by it when it ends in good order.
   var process: String { "\(stem).pid" }
 }
