@@ -149,6 +149,14 @@ public struct GuestPlan: Sendable, Equatable {
     public var socketPath: String { export.socketPath }
   }
 
+  /// Guest memory in a file that the units of both modules can map.
+  public enum SharedMemory: Sendable, Equatable {
+    /// A new file: nothing of an earlier run is in it.
+    case new
+    /// The file of the process that the guest comes from.
+    case existing
+  }
+
   public var domain: Domain
   public var uuid: String
   public var slot: Int
@@ -157,12 +165,14 @@ public struct GuestPlan: Sendable, Equatable {
   public var disks: [Disk]
   /// Where UEFI firmware keeps its variables.
   public var variables: Export?
-  /// Whether it waits for memory and devices that were saved.
+  /// Whether it waits for memory and devices: that were saved, or that come from another process.
   public var isRestored: Bool
+  /// Nil: its memory is its own, and is copied when it moves.
+  public var sharedMemory: SharedMemory?
 
   public init(
     domain: Domain, uuid: String, slot: Int, module: ModuleID, disks: [Disk], variables: Export? = nil,
-    isRestored: Bool = false
+    isRestored: Bool = false, sharedMemory: SharedMemory? = nil
   ) {
     self.domain = domain
     self.uuid = uuid
@@ -171,5 +181,6 @@ public struct GuestPlan: Sendable, Equatable {
     self.disks = disks
     self.variables = variables
     self.isRestored = isRestored
+    self.sharedMemory = sharedMemory
   }
 }

@@ -21,6 +21,8 @@ struct GuestFiles: Sendable, Equatable {
   var screen: String { "\(stem).vnc" }
   /// The socket of the channel to the guest's agent.
   var agent: String { "\(stem).agent" }
+  /// The guest's memory where it is shared: one file of both modules.
+  var memory: String { "\(directory)/memory" }
   /// Written by QEMU when it is up and removed by it when it ends in good order.
   var process: String { "\(stem).pid" }
 }

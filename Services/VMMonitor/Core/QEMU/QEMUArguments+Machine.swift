@@ -5,6 +5,7 @@ import RPC
 extension QEMUArguments {
   var machine: String {
     var machine = "\(domain.boot.machine.rawValue),usb=off,vmport=off,dump-guest-core=off"
+    if plan.sharedMemory != nil { machine += ",memory-backend=\(Self.memoryName)" }
     if let hpet = domain.clock.hasHPET { machine += ",hpet=\(hpet ? "on" : "off")" }
     if let uefi = domain.boot.firmware.uefi {
       machine += ",pflash0=firmware,pflash1=variables"

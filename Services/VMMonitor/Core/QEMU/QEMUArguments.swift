@@ -32,7 +32,7 @@ struct QEMUArguments {
   var words: [String] {
     var words = ["-name", "guest=\(domain.name),debug-threads=on", "-uuid", plan.uuid]
     words += ["-machine", machine] + acceleration + ["-cpu", processor] + processors
-    words += ["-m", "size=\(memoryKiB)k"]
+    words += ["-m", "size=\(memoryKiB)k"] + memoryWords
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on,guest-name=on"]
     words += ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
     words += clockWords + ["-pidfile", files.process]
@@ -48,9 +48,21 @@ struct QEMUArguments {
 
   /// Memory in KiB, never a multiple of 256 KiB: at those sizes QEMU 7.2 without KVM loses dirty pages when memory is
   /// tracked, and a guest that is moved to the other module dies.
-  private var memoryKiB: Int64 {
+  var memoryKiB: Int64 {
     let size = domain.memory.bytes / 1024
     return size % 256 == 0 ? size + 8 : size
+  }
+
+  /// Name of the main memory in the stream of a guest's state. It is QEMU's own for both machines, so that a guest whose
+  /// memory is shared and one whose memory is not take each other's streams.
+  static let memoryName = "pc.ram"
+
+  private var memoryWords: [String] {
+    guard plan.sharedMemory != nil else { return [] }
+    return [
+      "-object",
+      "memory-backend-file,id=\(Self.memoryName),size=\(memoryKiB)k,mem-path=\(Self.escaped(files.memory)),share=on",
+    ]
   }
 
   // MARK: Console, network

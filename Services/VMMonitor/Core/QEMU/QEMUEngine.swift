@@ -27,17 +27,19 @@ public struct QEMUEngine: VMEngine {
         "line \(emulator.line), <domain/devices/emulator>: this host runs \(program); name that or remove the element")
     }
     let guest = GuestFiles(paths, slot: plan.slot, module: plan.module)
-    let bytes = QEMUArguments(plan: plan, files: guest, program: program, accelerator: accelerator).file
-    let failure = await files.run { () -> FileSystem.Failure? in
+    let arguments = QEMUArguments(plan: plan, files: guest, program: program, accelerator: accelerator)
+    let (bytes, memoryBytes) = (arguments.file, arguments.memoryKiB * 1024)
+    let failure = await files.run { () -> String? in
       do throws(FileSystem.Failure) {
         try FileSystem.makeDirectory(guest.directory, mode: 0o750)
+        if let complaint = guest.prepareMemory(plan.sharedMemory, bytes: memoryBytes) { return complaint }
         for path in [guest.control, guest.console, guest.screen, guest.agent, guest.process] { unlink(path) }
         // World-readable, for the guest's own user reads it; the directory keeps everybody else out.
         try FileSystem.replace(guest.arguments, with: bytes, mode: 0o644, durable: false)
         return nil
-      } catch { return error }
+      } catch { return error.description }
     }
-    if let failure { throw .notPrepared(failure.description) }
+    if let failure { throw .notPrepared(failure) }
   }
 
   public func attach(

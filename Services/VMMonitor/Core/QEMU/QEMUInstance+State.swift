@@ -10,18 +10,33 @@ extension QEMUInstance {
   private static let bandwidth: Int64 = 64 << 30
 
   func save(to descriptor: Int32) async throws(EngineError) {
-    try await execute("migrate-set-parameters", ["max-bandwidth": .integer(Self.bandwidth)])
-    try await migrate("migrate", over: descriptor)
+    // A move that failed may have left it on: the file would be without the guest's memory.
+    try await set("x-ignore-shared", false)
+    try await transfer("migrate", over: descriptor)
   }
 
-  private func migrate(_ command: String, over descriptor: Int32) async throws(EngineError) {
+  /// Turns one of QEMU's ways of migration on or off.
+  func set(_ capability: String, _ isOn: Bool) async throws(EngineError) {
+    try await execute(
+      "migrate-set-capabilities", ["capabilities": [["capability": .string(capability), "state": .bool(isOn)]]])
+  }
+
+  /// Sends or takes a stream; returns when it is complete.
+  ///
+  /// - Parameter longestPause: between looks at whether it is.
+  func transfer(
+    _ command: String, over descriptor: Int32, longestPause: Duration = .milliseconds(50)
+  ) async throws(EngineError) {
+    if command == "migrate" {
+      try await execute("migrate-set-parameters", ["max-bandwidth": .integer(Self.bandwidth)])
+    }
     _ = try await value("getfd", ["fdname": .string(Self.descriptorName)], passing: descriptor)
     do { try await execute(command, ["uri": .string("fd:\(Self.descriptorName)")]) } catch {
       // It was not taken: whoever waits at its other end is to hear of that.
       try? await execute("closefd", ["fdname": .string(Self.descriptorName)])
       throw error
     }
-    try await untilMigrated()
+    try await untilMigrated(longestPause: longestPause)
   }
 
   func cancelSave() async throws(EngineError) {
@@ -33,14 +48,16 @@ extension QEMUInstance {
   }
 
   func load(from descriptor: Int32) async throws(EngineError) {
-    try await migrate("migrate-incoming", over: descriptor)
+    try await transfer("migrate-incoming", over: descriptor)
   }
 
   /// Returns when the stream is complete. QEMU tells of that by events to those who knew beforehand; a monitor may come
   /// at any time, so it is asked.
   ///
   /// - Parameter mayBeNone: returns also when none was begun. Else that is one that QEMU has not begun yet.
-  private func untilMigrated(mayBeNone: Bool = false) async throws(EngineError) {
+  private func untilMigrated(
+    mayBeNone: Bool = false, longestPause: Duration = .milliseconds(50)
+  ) async throws(EngineError) {
     var pause = Duration.milliseconds(2)
     while true {
       let answer = try await value("query-migrate")
@@ -52,7 +69,7 @@ extension QEMUInstance {
       default: break
       }
       do { try await Task.sleep(for: pause) } catch { throw .notAnswering("the wait for its memory was cancelled") }
-      pause = min(pause * 2, .milliseconds(50))
+      pause = min(pause * 2, longestPause)
     }
   }
 }
