@@ -11,7 +11,8 @@ struct VMCommand: AsyncParsableCommand {
     subcommands: [
       List.self, Show.self, Create.self, Define.self, Edit.self, Reload.self, Versions.self, Restore.self,
       Undefine.self, Start.self, Shutdown.self, Kill.self, Pause.self, Resume.self, Save.self, DiscardSaved.self,
-      Release.self, Reset.self, Interrupt.self, Keys.self, Screenshot.self, Autostart.self, VMConsoleCommand.self,
+      Release.self, Undo.self, Reset.self, Interrupt.self, Keys.self, Screenshot.self, Autostart.self,
+      VMConsoleCommand.self,
       Follow.self, Availability.self, Top.self, Guest.self, Freeze.self, Thaw.self,
     ])
 

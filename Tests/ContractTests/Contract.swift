@@ -37,7 +37,8 @@ enum Contract {
     Service(
       name: "ftvs-vm", firstCode: 2_000,
       methods: everyService + [
-        MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self), MethodDescription(FreezeVM.self),
+        MethodDescription(DecideUndo.self), MethodDescription(DefineVM.self), MethodDescription(DiscardSavedVM.self),
+        MethodDescription(FreezeVM.self),
         MethodDescription(subscription: FollowVMs.self),
         MethodDescription(GetGuestInfo.self), MethodDescription(GetScreenshot.self),
         MethodDescription(GetVMAvailability.self),

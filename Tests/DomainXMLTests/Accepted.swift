@@ -93,7 +93,8 @@ enum Accepted {
     Samples.domain(extra: Samples.metadata("<f:protection level='none'/>")),
     Samples.domain(
       extra: Samples.metadata(
-        "<f:vm><f:protection level='restart'/><f:restart priority='9'/><f:module preferred='cpu1'/></f:vm>")),
+        "<f:vm><f:protection level='restart'/><f:restart priority='9'/><f:module preferred='cpu1'/><f:undo policy='ask'/></f:vm>"
+      )),
     Samples.domain(
       extra: Samples.metadata("<f:vm><f:forward protocol='udp' host='127.0.0.1:53' guest='53'/></f:vm>"),
       devices: "<interface type='user'/>"),

@@ -168,6 +168,9 @@ struct Refusal: Sendable, CustomTestStringConvertible {
       Samples.domain(extra: Samples.metadata("<f:protection level='continuous'/>")), "domain/metadata/protection",
       "level", line: 5, "not supported"),
     .init(
+      Samples.domain(extra: Samples.metadata("<f:undo policy='none'/>")), "domain/metadata/undo", "policy", line: 5,
+      "not supported"),
+    .init(
       Samples.domain(extra: Samples.metadata("<f:colour/>")), "domain/metadata/colour", line: 5, "not supported"),
   ]
 

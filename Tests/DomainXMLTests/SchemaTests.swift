@@ -45,6 +45,8 @@ import Testing
       "<f:restart priority='1000'/>", "<f:restart priority='1001'/>", "<f:restart priority='x'/>",
       "<f:module preferred='cpu1'/>", "<f:module preferred='io0'/>", "<f:colour/>", "",
       "<f:forward host='127.0.0.1:7000' guest='7'/><f:forward protocol='udp' host='127.0.0.1:7000' guest='7'/>",
+      "<f:undo policy='keep'/>", "<f:undo policy='commit'/>", "<f:undo policy='discard'/>", "<f:undo policy='ask'/>",
+      "<f:undo policy='none'/>", "<f:undo/>", "<f:undo policy='ask' x='1'/>",
       "<f:forward host='127.0.0.1' guest='7'/>", "<f:forward host='127.0.0.1:7' guest='0'/>",
       "<f:forward host='127.0.0.1:7' guest='65536'/>", "<f:forward protocol='sctp' host='127.0.0.1:7' guest='7'/>",
       "<f:restart priority='1'/><f:protection level='none'/>", "<f:restart priority='1'/><f:restart priority='1'/>",

@@ -37,6 +37,10 @@ final class FakeHost: Sendable {
     /// Volumes that were filled.
     var provided: Set<String> = []
     var openings: [String: Int64] = [:]
+    /// Volumes with an undo layer.
+    var undoLayers: Set<String> = []
+    /// What became of undo layers, in order: `commit a`.
+    var undone: [String] = []
     /// Agents answer.
     var hasAgent = true
     /// Guests do not heed their power button.

@@ -62,14 +62,33 @@ extension FakeHost {
       try await self.enterStorage(life, "show", params.volume)
       return self.volume(params.volume, self.state.withLock { $0.generations[params.volume.rawValue, default: 1] })
     }
+    router.serve(CommitUndo.self) { params, _ async throws(RPCError) in
+      try await self.endUndo(life, "commit", params.volume)
+    }
+    router.serve(DiscardUndo.self) { params, _ async throws(RPCError) in
+      try await self.endUndo(life, "discard", params.volume)
+    }
     return RouterCaller(router, as: .root)
+  }
+
+  private func endUndo(_ life: Life, _ word: String, _ volume: VolumeName) async throws(RPCError) -> VolumeStatus {
+    try await enterStorage(life, word, volume)
+    let generation = state.withLock { state in
+      if state.processes.values.contains(where: { $0.generations[volume.rawValue] != nil }) {
+        state.violations.append("\(word) under a guest: \(volume)")
+      }
+      state.undone.append("\(word) \(volume)")
+      return state.generations[volume.rawValue, default: 1]
+    }
+    return self.volume(volume, generation)
   }
 
   private func volume(_ name: VolumeName, _ generation: Int64) -> VolumeStatus {
     let openings = state.withLock { $0.openings[name.rawValue, default: 0] }
     let layer = LayerStatus(layer: "top", role: .base, allocatedBytes: 0)
     return VolumeStatus(
-      volume: name, sizeBytes: 1 << 20, layers: [layer], hasUndoLayer: false, generation: generation,
+      volume: name, sizeBytes: 1 << 20, layers: [layer],
+      hasUndoLayer: state.withLock { $0.undoLayers.contains(name.rawValue) }, generation: generation,
       openings: openings, sessions: 0, legs: [])
   }
 

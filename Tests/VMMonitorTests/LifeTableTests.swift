@@ -87,6 +87,7 @@ import VMAPI
     case .discardSaved: _ = try await client.call(DiscardSavedVM.self, .init(name: name))
     case .release: _ = try await client.call(ReleaseVM.self, .init(name: name))
     case .redefine: try await monitor.define(Bench.definition())
+    case .decideUndo: _ = try await client.call(DecideUndo.self, .init(name: name, action: .keep))
     case .undefine: _ = try await client.call(UndefineVM.self, .init(name: name))
     }
   }

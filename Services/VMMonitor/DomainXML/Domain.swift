@@ -84,12 +84,26 @@ public struct Domain: Sendable, Equatable {
   }
 
   /// Our own settings.
+  /// What becomes of all undo disks of a machine together when it is shut down.
+  public enum UndoPolicy: String, Sendable, Equatable, CaseIterable {
+    /// They stay, and what was written may be given up later.
+    case keep
+    /// What was written becomes final.
+    case commit
+    /// What was written since the start is given up.
+    case discard
+    /// Somebody is to decide; it is not started before.
+    case ask
+  }
+
   public struct Settings: Sendable, Equatable {
     public var protection = Protection.restart
     /// 0 to 1000: of many that are to be restarted, those with a higher one come first.
     public var restartPriority = 0
     /// CPU module on which it is started where that is in service and nobody asks for another.
     public var preferredModule: ModuleID?
+    /// What becomes of its undo disks when it is shut down.
+    public var undoPolicy = UndoPolicy.keep
     /// Connections from the host that are passed on to the first interface.
     public var forwards: [Forward] = []
   }

@@ -9,6 +9,7 @@ import Primitives
 ///         <ftvs:protection level='restart'/>
 ///         <ftvs:restart priority='100'/>
 ///         <ftvs:module preferred='cpu0'/>
+///         <ftvs:undo policy='ask'/>
 ///         <ftvs:forward protocol='tcp' host='127.0.0.1:7000' guest='7000'/>
 ///       </ftvs:vm>
 ///     </metadata>
@@ -23,7 +24,7 @@ enum MetadataReader {
       guard let space = child.namespace else { throw scan.error("an element of metadata needs a namespace") }
       guard space == Domain.namespace else { continue }
       if child.name == "vm" {
-        try scan.allow(children: ["protection", "restart", "module", "forward"])
+        try scan.allow(children: ["protection", "restart", "module", "undo", "forward"])
         own += child.children.map { Scan($0, path: "\(scan.path)/\($0.name)") }
       } else {
         own.append(scan)
@@ -53,6 +54,10 @@ enum MetadataReader {
         let module = try element.required("preferred")
         try element.choice("preferred", ModuleID.all(of: .cpu).map(\.rawValue))
         settings.preferredModule = ModuleID(rawValue: module)
+      case "undo":
+        try element.allow(attributes: ["policy"])
+        _ = try element.required("policy")
+        settings.undoPolicy = try element.value("policy", Domain.UndoPolicy.self) ?? .keep
       case "forward":
         let forward = try forward(element)
         let clash = settings.forwards.contains {

@@ -16,7 +16,7 @@ HARMLESS = {
     "job": 999999, "path": 0, "snapshot": "no-such-snapshot", "checkpoint": "no-such-checkpoint", "sizeBytes": 1 << 20,
     "incarnation": "0" * 32, "processID": 1, "sequence": 0, "subscription": 0, "clientUserID": 0, "offsetBytes": 0,
     "countBytes": 512, "data": "", "definition": "<domain/>", "autostart": False, "alerts": [], "sequences": [],
-    "keys": ["ctrl"],
+    "keys": ["ctrl"], "action": "keep",
 }
 # What these do to a module that exists is no bad input: they get nothing that would be accepted.
 EFFECTIVE = re.compile(

@@ -10,8 +10,7 @@ enum LifeTable {
   /// What somebody may ask for.
   enum Operation: String, Sendable, CaseIterable {
     case start, shutDown, kill, pause, resume, reset, interrupt, screenshot, sendKeys, askAgent, save, discardSaved,
-      release,
-      redefine, undefine
+      release, redefine, decideUndo, undefine
   }
 
   /// What follows from a request.
@@ -84,6 +83,7 @@ enum LifeTable {
     case .discardSaved: Row( same,          no(.wait),     same,          same,          no(.wait),     to(.defined),  same,          same,          same,          same)
     case .release:      Row( same,          same,          same,          same,          same,          same,          same,          same,          same,          to(.defined))
     case .redefine:     Row( to(.defined),  no(.shutDown), no(.shutDown), no(.shutDown), no(.shutDown), no(.discard),  no(.shutDown), no(.shutDown), to(.crashed),  to(.quarantined))
+    case .decideUndo:   Row( to(.defined),  no(.shutDown), no(.shutDown), no(.shutDown), no(.shutDown), no(.discard),  no(.shutDown), no(.shutDown), to(.crashed),  to(.quarantined))
     case .undefine:     Row( gone,          no(.shutDown), no(.shutDown), no(.shutDown), no(.shutDown), no(.discard),  no(.shutDown), no(.shutDown), gone,          gone)
     }
   }

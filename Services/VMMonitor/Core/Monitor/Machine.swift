@@ -86,6 +86,7 @@ struct Machine {
 
   private var reason: String? {
     if let paused { return paused }
+    if record.undo == .ask { return VMMonitor.question(name) }
     guard record.phase == .running, record.isHeld else { return record.reason }
     return record.reason ?? "it was paused on demand; 'ftctl vm resume \(name)' lets it go on"
   }

@@ -16,6 +16,7 @@ extension VMMonitor {
     }
     try await proveGone(name)
     await releaseDisks(name)
+    let undo = undoAfterStop(name)
     try await commit(name, .down(atMilliseconds: time ?? now(), planned: true, cause: cause)) {
       $0.phase = .off
       $0.module = nil
@@ -24,10 +25,12 @@ extension VMMonitor {
       $0.isHeld = false
       $0.failedMilliseconds = nil
       $0.fromModule = nil
+      $0.undo = undo
     }
     machines[name]?.isUnwanted = false
     machines[name]?.attempts = 0
     alert(.info, "vmStopped", name, "'\(name)' is off: \(cause).", ["cause": .string(cause)])
+    settleUndoLater(name)
   }
 
   /// Asks a guest to shut down, and has it ended when the time is over.

@@ -39,6 +39,7 @@ extension VMMonitor {
 
   /// Starts the guest on `module`. Its slot is proven empty, its disks are fenced, and its record names the module.
   func launch(_ name: VMName, on module: ModuleID) async throws(RPCError) {
+    try await settleUndoToStart(name)
     guard let machine = machines[name] else { return }
     var plan = GuestPlan(
       domain: try readable(machine), uuid: machine.record.uuid, slot: machine.record.slot, module: module,
@@ -171,6 +172,7 @@ extension VMMonitor {
     if let wish, wish.kind != .cpu {
       throw RPCError(CommonFailure.invalidParams, "\(wish) is not a CPU module; choose cpu0 or cpu1.")
     }
+    try requireUndoDecided(name)
     machines[name]?.isUnwanted = false
     if try machine(name).record.phase == .saved {
       if discardsSaved {

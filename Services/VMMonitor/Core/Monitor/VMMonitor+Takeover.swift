@@ -40,7 +40,7 @@ extension VMMonitor {
         changes.append((record, .down(atMilliseconds: time, planned: true, cause: "it was shut down")))
       case .quarantined: continue
       case .off, .crashed, .saved:
-        guard record.autostart else { continue }
+        guard record.autostart, record.undo != .ask else { continue }
         record.phase = .starting
         record.module = nil
         record.reason = nil
@@ -90,6 +90,8 @@ extension VMMonitor {
     guard machines[name]?.isTakenOver == false else { return }
     machines[name]?.isTakenOver = true
     await takeOver(name, lastSeen: lastSeen)
+    // Who is to be asked was asked.
+    if machines[name]?.record.undo != .ask { settleUndoLater(name) }
   }
 
   private func takeOver(_ name: VMName, lastSeen: Int64?) async {

@@ -85,6 +85,11 @@ public enum VMService {
         try await monitor.discardSaved(params.name)
       }
     }
+    router.serve(DecideUndo.self) { params, _ async throws(RPCError) in
+      try await monitor.operate(on: params.name) { monitor async throws(RPCError) in
+        try await monitor.decideUndo(params)
+      }
+    }
     router.serve(ReleaseVM.self) { params, _ async throws(RPCError) in
       try await monitor.exclusive(params.name) { monitor async throws(RPCError) in
         try await monitor.release(params.name)

@@ -55,6 +55,8 @@ struct MachineRecord: Sendable, Equatable {
   var isHeld = false
   /// Its memory on disk: while it is saved, and until a start from there has loaded it.
   var saved: SavedState?
+  /// What is still to become of its undo disks since it was shut down.
+  var undo: UndoDecision?
   /// When it failed by itself last, in milliseconds since 1970: the newest failures.
   var failures: [Int64] = []
   /// What the last recovery was.
@@ -74,6 +76,13 @@ struct MachineRecord: Sendable, Equatable {
   mutating func note(_ change: LedgerChange?) {
     if case .up(let time) = change, sinceMilliseconds == nil { sinceMilliseconds = time }
   }
+}
+
+/// What is to become of a machine's undo disks, all of them together.
+enum UndoDecision: String, Sendable {
+  case commit, discard
+  /// Somebody is to say.
+  case ask
 }
 
 /// A change in the account of a virtual machine's availability.

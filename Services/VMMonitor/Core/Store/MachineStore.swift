@@ -28,6 +28,7 @@ struct MachineStore: Sendable {
     ALTER TABLE machine ADD COLUMN failures TEXT;
     """,
     versionsMigration,
+    "ALTER TABLE machine ADD COLUMN undo TEXT;",
   ]
 
   /// A statement to be executed in a transaction.
@@ -155,6 +156,7 @@ extension MachineRecord {
     saved = Self.value(SavedState.self, row["saved"])
     failures = Self.value([Int64].self, row["failures"]) ?? []
     lastRecovery = Self.value(Recovery.self, row["lastRecovery"])
+    undo = (row["undo"] as String?).flatMap(UndoDecision.init(rawValue:))
   }
 
   /// A value that a column holds as JSON.
@@ -171,13 +173,14 @@ extension MachineRecord {
     MachineStore.Statement(
       sql: """
         INSERT OR REPLACE INTO machine (name, uuid, slot, definition, autostart, phase, module, reason, failovers,
-          sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule, lastRecovery, isHeld, saved, failures)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule, lastRecovery, isHeld, saved, failures,
+          undo)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
       arguments: [
         name.rawValue, uuid, slot, definition, autostart, phase.rawValue, module?.rawValue, reason, failovers,
         sinceMilliseconds, stopMilliseconds, failedMilliseconds, fromModule?.rawValue,
-        Self.text(lastRecovery), isHeld, Self.text(saved), Self.text(failures),
+        Self.text(lastRecovery), isHeld, Self.text(saved), Self.text(failures), undo?.rawValue,
       ])
   }
 }
