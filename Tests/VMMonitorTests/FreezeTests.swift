@@ -85,6 +85,18 @@ import VMAPI
     #expect(try await second.show().state == .running)
   }
 
+  @Test func whatCannotBeThawedIsToldAndTriedAgain() async throws {
+    let bench = try Bench()
+    let monitor = try await running(bench)
+    _ = try await freeze(monitor, 1)
+    bench.host.state.withLock { $0.hasAgent = false }
+    try await until { bench.kinds().contains("vmThawFailed") }
+    #expect(isFrozen(bench))
+    bench.host.state.withLock { $0.hasAgent = true }
+    try await until { !isFrozen(bench) && bench.kinds().contains("vmThawedLate") }
+    #expect(bench.kinds().count { $0 == "vmThawFailed" } == 1)
+  }
+
   @Test func aFrozenGuestShutsDown() async throws {
     let bench = try Bench()
     let monitor = try await running(bench)

@@ -56,7 +56,7 @@ extension VMMonitor {
     let patience = Duration.seconds(params.timeoutSeconds ?? 30)
     let count: JSONValue
     if machines[name]?.thawMilliseconds == nil {
-      do { count = try await ask(name, "guest-fsfreeze-freeze", within: patience) } catch {
+      do { count = try await ask(name, "guest-fsfreeze-freeze", within: min(patience, timing.agentFreeze)) } catch {
         // It may have happened although no answer came: an agent that knows the command undoes it.
         _ = try? await ask(name, "guest-fsfreeze-thaw")
         throw error
@@ -90,12 +90,14 @@ extension VMMonitor {
   private func thawAtDeadline(_ name: VMName, _ deadline: Int64) {
     let first = max(0, deadline - now())
     Task { [weak self, pause = timing.agentAnswer] in
-      var wait = first
+      var wait = Duration.milliseconds(first)
+      var attempt = 0
       while true {
-        try? await Task.sleep(for: .milliseconds(wait))
+        try? await Task.sleep(for: wait)
         guard let self, await self.isFrozen(name, until: deadline) else { return }
-        await self.thawLate(name, deadline)
-        wait = Int64(pause.milliseconds)
+        await self.thawLate(name, deadline, attempt)
+        wait = pause
+        attempt += 1
       }
     }
   }
@@ -104,9 +106,16 @@ extension VMMonitor {
     machines[name]?.thawMilliseconds == deadline && machines[name]?.instance != nil
   }
 
-  private func thawLate(_ name: VMName, _ deadline: Int64) async {
-    guard (try? await ask(name, "guest-fsfreeze-thaw")) != nil, machines[name]?.thawMilliseconds == deadline else {
-      return
+  private func thawLate(_ name: VMName, _ deadline: Int64, _ attempt: Int) async {
+    let isThawed = (try? await ask(name, "guest-fsfreeze-thaw")) != nil
+    guard isFrozen(name, until: deadline) else { return }
+    guard isThawed else {
+      // One that stands still does not answer, and misses nothing.
+      guard attempt == 1, machines[name]?.state == .running else { return }
+      return alert(
+        .error, "vmThawFailed", name,
+        "The file systems of '\(name)' are frozen longer than was asked for, and its guest agent does not answer: what "
+          + "writes there hangs. It is asked again and again; 'ftctl vm reset \(name)' restarts the guest.")
     }
     machines[name]?.thawMilliseconds = nil
     alert(

@@ -63,8 +63,10 @@ public struct MonitorTiming: Sendable {
   /// How long a guest's process may take until it listens, and for each of its answers. Long: a process that is merely slow
   /// is not to be ended, and one that has ended is noticed by its end.
   public var answerTime = Duration.seconds(15)
-  /// How long a guest's agent may take for an answer; freezing has its own time.
+  /// How long a guest's agent may take for an answer.
   public var agentAnswer = Duration.seconds(5)
+  /// How long it may take to bring file systems to rest, which writes what is in memory.
+  public var agentFreeze = Duration.seconds(30)
   /// How long a guest may take to heed its power button before its agent is asked.
   public var agentShutdown = Duration.seconds(5)
   /// How long a leg may take for a definition's file before the rest goes on without it.
