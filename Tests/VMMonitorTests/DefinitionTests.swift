@@ -101,6 +101,20 @@ import VMAPI
     #expect(try await reload(monitor).legs.isEmpty)
   }
 
+  @Test func anEditAtTheMomentWhenFilesAreLookedThroughIsKept() async throws {
+    let bench = try Bench(legAnswer: .seconds(20))
+    let monitor = try await defined(bench)
+    let (definition, files) = (try await monitor.show().definition, await monitor.monitor.files)
+    for round in 0..<200 {
+      await files.write(Self.name, definition, to: [.io0])
+      async let looked: Void = files.reconcile([Self.name: definition], on: .io0)
+      try edit(bench, "io0") { $0.replacing("128</memory>", with: "256</memory>") }
+      await looked
+      let isKept = try String(contentsOfFile: file(bench, "io0"), encoding: .utf8).contains("256</memory>")
+      try #require(isKept, "round \(round)")
+    }
+  }
+
   @Test func filesThatWereEditedDifferentlyAreNotMerged() async throws {
     let bench = try Bench(legAnswer: .seconds(20))
     let monitor = try await defined(bench)

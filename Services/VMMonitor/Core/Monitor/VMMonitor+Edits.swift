@@ -120,7 +120,7 @@ extension VMMonitor {
     for (name, edits) in found {
       guard let unknown = try? await unknown(edits, of: name) else { continue }
       if unknown.isEmpty, let definition = machines[name]?.record.definition {
-        await files.write(name, definition, to: Array(edits.keys))
+        await files.write(name, definition, inPlaceOf: edits)
       }
       for (leg, edit) in unknown where reportedEdits[name]?[leg] != edit.hashValue {
         reportedEdits[name, default: [:]][leg] = edit.hashValue

@@ -74,23 +74,55 @@ struct DefinitionFiles: Sendable {
 
   // MARK: Writing
 
+  /// What a definition may take the place of. It is decided by the same look at the file that says whether it is to be
+  /// written: somebody may be editing it at this moment.
+  private enum Place {
+    case anything
+    /// Of what the monitor wrote, or of nothing.
+    case ours
+    /// Of that, and of this text.
+    case text(String)
+
+    func admits(_ present: [UInt8]?, written: [UInt8]?) -> Bool {
+      switch self {
+      case .anything: true
+      case .ours: present != nil && present == written
+      case .text(let text): present == Array(text.utf8) || Place.ours.admits(present, written: written)
+      }
+    }
+  }
+
   /// Writes a definition durably to some legs, whatever is there.
   func write(
     _ name: VMName, _ definition: String, to legs: [LegID], isolation: isolated (any Actor)? = #isolation
   ) async {
-    await run(on: legs, isolation: isolation) { write(name, definition, to: $0) }
+    await run(on: legs, isolation: isolation) { write(name, definition, to: $0, inPlaceOf: .anything) }
   }
 
-  private func write(_ name: VMName, _ definition: String, to leg: LegID) {
+  /// Writes a definition durably where these earlier ones still are.
+  func write(
+    _ name: VMName, _ definition: String, inPlaceOf earlier: [LegID: Edit],
+    isolation: isolated (any Actor)? = #isolation
+  ) async {
+    await run(on: Array(earlier.keys), isolation: isolation) { leg in
+      guard case .text(let text)? = earlier[leg] else { return }
+      write(name, definition, to: leg, inPlaceOf: .text(text))
+    }
+  }
+
+  private func write(_ name: VMName, _ definition: String, to leg: LegID, inPlaceOf place: Place) {
     let path = Self.file(name, in: machines(on: leg))
     let bytes = Array(definition.utf8)
     do {
       // Never makes the leg's own directory: one that is missing is a leg that is away.
       guard FileSystem.exists(paths.state(.vm, on: leg)) else { return }
       let written = Self.written(beside: path)
-      let isThere = FileSystem.read(path, limit: Self.limit) == bytes
-      let isNoted = FileSystem.read(written, limit: Self.limit) == bytes
+      let present = FileSystem.read(path, limit: Self.limit)
+      let note = FileSystem.read(written, limit: Self.limit)
+      let (isThere, isNoted) = (present == bytes, note == bytes)
       guard !isThere || !isNoted else { return }
+      let isFree = present == nil && !FileSystem.exists(path)
+      guard isThere || isFree || place.admits(present, written: note) else { return }
       try FileSystem.makeDirectory(FileSystem.parent(of: path), mode: 0o755)
       // First, so that a file is never one that nobody wrote: cut off here, it is an earlier definition, which is known. So
       // is a later one whose note a power cut took.
@@ -119,9 +151,7 @@ struct DefinitionFiles: Sendable {
     _ definitions: [VMName: String], on leg: LegID, isolation: isolated (any Actor)? = #isolation
   ) async {
     await run(on: [leg], isolation: isolation) { leg in
-      for (name, definition) in definitions where edit(of: name, definition, on: leg) == nil {
-        write(name, definition, to: leg)
-      }
+      for (name, definition) in definitions { write(name, definition, to: leg, inPlaceOf: .ours) }
       for name in FileSystem.names(in: machines(on: leg)) {
         guard VMName(rawValue: name).map({ definitions[$0] == nil }) ?? false else { continue }
         Self.remove(name, in: machines(on: leg))
